@@ -1,0 +1,32 @@
+// The `outboard` command: outboard VERB [DEVICE] [--json].
+#include <cstdio>
+#include <exception>
+
+#include <CLI/CLI.hpp>
+
+#include "outboard/base/error.hpp"
+#include "outboard/cli/verb.hpp"
+
+int main(int argc, char** argv) {
+    using outboard::Error;
+    using outboard::ErrorKind;
+
+    outboard::cli::Invocation invocation;
+    CLI::App app("Device drivers outside the Linux kernel", "outboard");
+    app.set_version_flag("--version", "outboard 0.1.0");
+    app.require_subcommand(1);
+    app.failure_message(CLI::FailureMessage::simple);
+    try {
+        outboard::cli::add_lab_verb(app, invocation);
+        app.parse(argc, argv);
+        return invocation.exit_status;
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? 0 : static_cast<int>(ErrorKind::usage);
+    } catch (const Error& error) {
+        std::fprintf(stderr, "outboard: %s\n", error.what());
+        return error.exit_status();
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "outboard: %s\n", error.what());
+        return static_cast<int>(ErrorKind::failed);
+    }
+}

@@ -1,0 +1,23 @@
+#include "outboard/cli/verb.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "outboard/base/error.hpp"
+
+namespace outboard::cli {
+
+void add_json_flag(CLI::App& verb, Invocation& invocation) {
+    verb.add_flag("--json", invocation.json, "Print JSON for programs instead of a table");
+}
+
+void print_json(const nlohmann::json& document) {
+    const std::string text = document.dump(2) + "\n";
+    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+        throw_errno(errno, "write to", "standard output");
+}
+
+}  // namespace outboard::cli

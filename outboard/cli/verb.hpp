@@ -1,0 +1,24 @@
+// What the verbs of the `outboard` command share. Each verb is one file, verb_NAME.cpp.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <nlohmann/json_fwd.hpp>
+
+namespace outboard::cli {
+
+/// One run of the command. A verb's callback reads `json`, prints to standard output and sets `exit_status`.
+struct Invocation {
+    bool json = false;    ///< print JSON instead of a table
+    int exit_status = 0;  ///< what main returns when no Error is thrown
+};
+
+/// Adds `--json` to a verb.
+void add_json_flag(CLI::App& verb, Invocation& invocation);
+
+/// Prints one JSON document, indented, with a newline, to standard output. Throws Error when that fails.
+void print_json(const nlohmann::json& document);
+
+/// Each adds one verb with its options to `app`; both references must outlive the parse.
+void add_lab_verb(CLI::App& app, Invocation& invocation);
+
+}  // namespace outboard::cli

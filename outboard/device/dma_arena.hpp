@@ -1,0 +1,136 @@
+// All of a device's DMA memory: one memfd, mapped once into the process and once into the IOMMU.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "outboard/backend/backend.hpp"
+#include "outboard/base/fd.hpp"
+
+namespace outboard {
+
+class DmaArena;
+
+/// Memory as the device and the process see it. A view: it owns nothing.
+struct DmaSpan {
+    std::byte* address = nullptr;
+    std::uint64_t iova = 0;
+    std::size_t length = 0;
+
+    std::span<std::byte> bytes() const noexcept { return {address, length}; }
+    /// The part [offset, offset + size); the caller keeps it inside.
+    DmaSpan part(std::size_t offset, std::size_t size) const noexcept {
+        return {address + offset, iova + offset, size};
+    }
+};
+
+/// Owns a piece of an arena, or foreign memory registered with the device for a while. Movable. It must go before its
+/// arena. When it goes the piece is free again; foreign memory is unmapped from the IOMMU.
+class DmaBuffer {
+  public:
+    DmaBuffer() noexcept = default;
+    DmaBuffer(DmaBuffer&& other) noexcept;
+    DmaBuffer& operator=(DmaBuffer&& other) noexcept;
+    DmaBuffer(const DmaBuffer&) = delete;
+    DmaBuffer& operator=(const DmaBuffer&) = delete;
+    ~DmaBuffer();
+
+    const DmaSpan& span() const noexcept { return span_; }
+    std::byte* address() const noexcept { return span_.address; }
+    std::uint64_t iova() const noexcept { return span_.iova; }
+    std::size_t length() const noexcept { return span_.length; }
+
+    /// The start of the buffer as a T. T must be trivially copyable and fit; the buffer was zeroed when allocated.
+    template <class T>
+    T* as() const noexcept {
+        return reinterpret_cast<T*>(span_.address);
+    }
+
+  private:
+    friend class DmaArena;
+    DmaBuffer(DmaArena& arena, DmaSpan span, bool foreign) noexcept
+        : arena_(&arena), span_(span), foreign_(foreign) {}
+    void release() noexcept;
+
+    DmaArena* arena_ = nullptr;
+    DmaSpan span_;
+    bool foreign_ = false;
+};
+
+/// Equal blocks carved out of one buffer. take and give are constant-time and do not allocate. One thread.
+class DmaPool {
+  public:
+    /// `count` blocks of `block_size` bytes, each aligned to `alignment` (a power of two). Throws Error when the
+    /// arena has no room.
+    DmaPool(DmaArena& arena, std::size_t block_size, std::size_t count, std::size_t alignment);
+
+    /// A free block, or one with length 0 when all are taken. Its content is what the last user left.
+    DmaSpan take() noexcept;
+    /// Gives a block back; it must come from take of this pool.
+    void give(const DmaSpan& block) noexcept;
+
+    /// Block `index` whether it is free or not, for pools in which the index is a tag.
+    DmaSpan operator[](std::size_t index) const noexcept {
+        return storage_.span().part(index * stride_, block_size_);
+    }
+    std::size_t size() const noexcept { return count_; }
+
+  private:
+    std::size_t block_size_;
+    std::size_t stride_;
+    std::size_t count_;
+    DmaBuffer storage_;
+    std::vector<std::uint32_t> free_;
+};
+
+struct DmaArenaOptions {
+    std::size_t size = 0;        ///< bytes of DMA memory; rounded up to whole pages
+    unsigned address_bits = 64;  ///< the device can address IOVAs below 2^address_bits
+    bool huge_pages = true;      ///< try 2 MiB pages first when the size is worth it; never required
+};
+
+/// One thread sets up and allocates. Memory is locked while it lives: the constructor throws Error with kind
+/// not_permitted, the limit and the limit needed when RLIMIT_MEMLOCK is too low.
+class DmaArena {
+  public:
+    DmaArena(Backend& backend, const DmaArenaOptions& options);
+    ~DmaArena();
+    DmaArena(const DmaArena&) = delete;
+    DmaArena& operator=(const DmaArena&) = delete;
+    DmaArena(DmaArena&&) = delete;
+    DmaArena& operator=(DmaArena&&) = delete;
+
+    /// A zeroed buffer of `size` bytes whose IOVA and address are multiples of `alignment` (a power of two). Throws
+    /// Error that says how much was asked for and how much is left.
+    DmaBuffer allocate(std::size_t size, std::size_t alignment = 64);
+
+    /// Makes `memory` of the caller's reachable for the device until the buffer goes. The memory must be page-aligned,
+    /// stay mapped, and not be registered twice. Throws Error.
+    DmaBuffer register_memory(std::span<std::byte> memory, DmaAccess access = DmaAccess::read_write);
+
+    /// The whole arena.
+    const DmaSpan& span() const noexcept { return span_; }
+    /// The file behind it: hand it to whoever shall share the memory.
+    int fd() const noexcept { return fd_.get(); }
+    std::size_t free_bytes() const noexcept;
+    bool huge_pages() const noexcept { return huge_pages_; }
+
+  private:
+    friend class DmaBuffer;
+    void release(const DmaSpan& span, bool foreign) noexcept;
+    std::uint64_t find_iova(std::uint64_t size, std::uint64_t alignment) const;
+
+    Backend* backend_;
+    unsigned address_bits_;
+    bool huge_pages_ = false;
+    Fd fd_;
+    DmaSpan span_;
+    std::map<std::size_t, std::size_t> free_;               ///< offset → length, ascending, never adjacent
+    std::map<std::uint64_t, std::uint64_t> mapped_iovas_;   ///< first → length of everything mapped
+};
+
+}  // namespace outboard

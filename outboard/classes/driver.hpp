@@ -1,7 +1,11 @@
 // What every driver is to the process that hosts it.
 #pragma once
 
+#include <chrono>
+#include <cstddef>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -31,13 +35,33 @@ class Driver {
     virtual Task<void> shut_down() = 0;
 };
 
+/// What the user may say to a driver. A driver ignores what does not apply to its device.
+struct DriverOptions {
+    /// Deadline of one command; nothing: what the device states, or the driver's default.
+    std::optional<std::chrono::milliseconds> command_timeout;
+    /// Volatile write cache on or off; nothing: as the device is.
+    std::optional<bool> write_cache;
+    /// False: data moves without DMA where the device has such a way.
+    bool dma = true;
+    /// False: completions are found by polling even when the device has an interrupt that works.
+    bool interrupts = true;
+    /// Takes a line of text about what the device did: errors with their meaning, resets, devices left alone and why.
+    /// Called on the loop's thread, never for a request that went well. Empty: nobody is told.
+    std::function<void(std::string_view)> report;
+};
+
 /// An entry in the table of drivers.
 struct DriverDescription {
     std::string_view name;
     /// The controller's name when this driver can drive it, an empty text otherwise.
     std::string_view (*match)(const PciIdentity& identity) noexcept;
-    /// Resets the device and finds out what is behind it. Device and loop outlive the driver. Throws Error.
-    Task<std::unique_ptr<Driver>> (*start)(Device& device, RunLoop& loop);
+    /// Resets the device and finds out what is behind it. Device and loop outlive the driver. The device's arena has
+    /// been created before, with `dma_bytes` for the driver and below `dma_address_bits`. Throws Error.
+    Task<std::unique_ptr<Driver>> (*start)(Device& device, RunLoop& loop, DriverOptions options);
+    /// The device can address IOVAs below 2^dma_address_bits.
+    unsigned dma_address_bits = 64;
+    /// Bytes of the arena that the driver needs for itself; exports and programs need theirs on top.
+    std::size_t dma_bytes = 0;
 };
 
 }  // namespace outboard

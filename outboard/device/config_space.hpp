@@ -1,12 +1,14 @@
 // PCI configuration space (PCI Local Bus 3.0 chapter 6, PCI Express 5.0 chapter 7) of an opened device.
 #pragma once
 
+#include "outboard/backend/backend.hpp"
+#include "outboard/backend/pci/identity.hpp"
+
+#include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <string>
+#include <span>
 #include <vector>
-
-#include "outboard/backend/backend.hpp"
 
 namespace outboard {
 
@@ -26,26 +28,17 @@ struct Capability {
     bool extended = false;
 };
 
-/// What identifies a function (PCI 3.0, 6.2.1).
-struct PciIdentity {
-    std::uint16_t vendor = 0;
-    std::uint16_t device = 0;
-    std::uint16_t subsystem_vendor = 0;
-    std::uint16_t subsystem = 0;
-    std::uint8_t revision = 0;
-    std::uint8_t base_class = 0;
-    std::uint8_t sub_class = 0;
-    std::uint8_t programming_interface = 0;
-};
-
-/// Walks the capability lists in `bytes` of configuration space (256, or 4096 with the extended ones). The bytes are
-/// the device's word: pointers outside, loops and overlaps end the walk, never the process.
+/// Walks the capability lists in `bytes` of configuration space (256, or 4096 with the extended ones;
+/// PCI 3.0, 6.7, and PCI Express 5.0, 7.6.3). The bytes are the device's word: pointers outside, loops and
+/// overlaps end the walk, never the process. Every capability in the result has a four-byte header of its own
+/// inside `bytes`.
 std::vector<Capability> parse_capabilities(std::span<const std::byte> bytes);
 
-/// Identity from the first 64 bytes of configuration space.
+/// Identity from the first 64 bytes of configuration space; bytes that are missing read as zero.
 PciIdentity parse_identity(std::span<const std::byte> bytes);
 
-/// Configuration space of an opened device; little-endian on the bus, host order here. Throws Error on access errors.
+/// Configuration space of an opened device; little-endian on the bus, host order here. Throws Error on access
+/// errors.
 class ConfigSpace {
   public:
     explicit ConfigSpace(Backend& backend) noexcept : backend_(&backend) {}
@@ -58,7 +51,9 @@ class ConfigSpace {
     void write32(std::uint16_t offset, std::uint32_t value) { write(offset, value, 4); }
 
     PciIdentity identity() const;
+    /// The device's capabilities in the order of its lists, read anew with each call.
     std::vector<Capability> capabilities() const;
+    /// Offset of the first (not extended) capability with this identifier.
     std::optional<std::uint16_t> find(CapabilityId id) const;
 
   private:

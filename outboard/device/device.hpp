@@ -1,6 +1,12 @@
 // An opened device: what a driver is written against, whatever the backend.
 #pragma once
 
+#include "outboard/backend/backend.hpp"
+#include "outboard/device/config_space.hpp"
+#include "outboard/device/dma_arena.hpp"
+#include "outboard/device/interrupt.hpp"
+#include "outboard/device/region.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -8,20 +14,14 @@
 #include <string_view>
 #include <vector>
 
-#include "outboard/backend/backend.hpp"
-#include "outboard/device/config_space.hpp"
-#include "outboard/device/dma_arena.hpp"
-#include "outboard/device/interrupt.hpp"
-#include "outboard/device/region.hpp"
-
 namespace outboard {
 
-/// Owns one opened device. Everything it hands out must go before it. All functions throw Error unless they say
-/// otherwise; set-up is done by one thread.
+/// Owns one opened device. Everything it hands out must go before it. All functions throw Error unless they
+/// say otherwise; set-up is done by one thread.
 class Device {
   public:
-    /// Opens a device by name: a full BDF ("0000:00:04.0"), bound to vfio-pci already. Other ways of reaching a
-    /// device have other forms of name.
+    /// Opens a device by name: a full BDF ("0000:00:04.0"), bound to vfio-pci already. Other ways of reaching
+    /// a device have other forms of name.
     static std::unique_ptr<Device> open(std::string_view name);
 
     /// A device on a backend of the caller's: tests and simulations.
@@ -44,17 +44,19 @@ class Device {
 
     /// Vectors of one kind that can reach this process.
     unsigned interrupt_count(InterruptKind kind) const { return backend_->interrupt_info(kind).count; }
-    /// Enables vectors 0 … count-1 of one kind. Call it once the driver can take an interrupt.
+    /// Enables vectors 0 … count-1 of one kind. Call it once the driver can take an interrupt. MSI and MSI-X
+    /// are memory writes by the device: they need bus mastering on.
     std::vector<Interrupt> enable_interrupts(InterruptKind kind, unsigned count = 1);
     void disable_interrupts(InterruptKind kind);
-    /// For a driver that polls: INTx-disable in the command register is set, MSI and MSI-X stay off (PCI 3.0, 6.2.2).
+    /// For a driver that polls: INTx-disable in the command register is set, MSI and MSI-X stay off
+    /// (PCI 3.0, 6.2.2).
     void poll_only();
 
     /// The device may (or may no longer) start transactions of its own. VFIO opens a device with it off.
     void set_bus_master(bool on);
 
-    /// Resets the device by the means the kernel knows; Error with kind unsupported when there is none. DMA stops,
-    /// configuration space is restored, all device state is lost.
+    /// Resets the device by the means the kernel knows; Error with kind unsupported when there is none. DMA
+    /// stops, configuration space is restored, all device state is lost.
     void reset();
     bool resettable() const noexcept { return backend_->resettable(); }
 

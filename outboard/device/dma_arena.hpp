@@ -1,15 +1,15 @@
 // All of a device's DMA memory: one memfd, mapped once into the process and once into the IOMMU.
 #pragma once
 
+#include "outboard/backend/backend.hpp"
+#include "outboard/base/fd.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <span>
 #include <vector>
-
-#include "outboard/backend/backend.hpp"
-#include "outboard/base/fd.hpp"
 
 namespace outboard {
 
@@ -28,8 +28,8 @@ struct DmaSpan {
     }
 };
 
-/// Owns a piece of an arena, or foreign memory registered with the device for a while. Movable. It must go before its
-/// arena. When it goes the piece is free again; foreign memory is unmapped from the IOMMU.
+/// Owns a piece of an arena, or foreign memory registered with the device for a while. Movable. It must go
+/// before its arena. When it goes the piece is free again; foreign memory is unmapped from the IOMMU.
 class DmaBuffer {
   public:
     DmaBuffer() noexcept = default;
@@ -44,7 +44,8 @@ class DmaBuffer {
     std::uint64_t iova() const noexcept { return span_.iova; }
     std::size_t length() const noexcept { return span_.length; }
 
-    /// The start of the buffer as a T. T must be trivially copyable and fit; the buffer was zeroed when allocated.
+    /// The start of the buffer as a T. T must be trivially copyable and fit; the buffer was zeroed when
+    /// allocated.
     template <class T>
     T* as() const noexcept {
         return reinterpret_cast<T*>(span_.address);
@@ -64,8 +65,8 @@ class DmaBuffer {
 /// Equal blocks carved out of one buffer. take and give are constant-time and do not allocate. One thread.
 class DmaPool {
   public:
-    /// `count` blocks of `block_size` bytes, each aligned to `alignment` (a power of two). Throws Error when the
-    /// arena has no room.
+    /// `count` blocks of `block_size` bytes, each aligned to `alignment` (a power of two). Throws Error when
+    /// the arena has no room.
     DmaPool(DmaArena& arena, std::size_t block_size, std::size_t count, std::size_t alignment);
 
     /// A free block, or one with length 0 when all are taken. Its content is what the last user left.
@@ -97,6 +98,9 @@ struct DmaArenaOptions {
 /// not_permitted, the limit and the limit needed when RLIMIT_MEMLOCK is too low.
 class DmaArena {
   public:
+    /// The arena's own address and IOVA are multiples of this, so alignments up to it hold for both.
+    static constexpr std::size_t max_alignment = std::size_t{2} << 20;
+
     DmaArena(Backend& backend, const DmaArenaOptions& options);
     ~DmaArena();
     DmaArena(const DmaArena&) = delete;
@@ -104,12 +108,13 @@ class DmaArena {
     DmaArena(DmaArena&&) = delete;
     DmaArena& operator=(DmaArena&&) = delete;
 
-    /// A zeroed buffer of `size` bytes whose IOVA and address are multiples of `alignment` (a power of two). Throws
-    /// Error that says how much was asked for and how much is left.
+    /// A zeroed buffer of `size` bytes whose IOVA and address are multiples of `alignment` (a power of two,
+    /// at most max_alignment). Throws Error that says how much was asked for and how much is left.
     DmaBuffer allocate(std::size_t size, std::size_t alignment = 64);
 
-    /// Makes `memory` of the caller's reachable for the device until the buffer goes. The memory must be page-aligned,
-    /// stay mapped, and not be registered twice. Throws Error.
+    /// Makes `memory` of the caller's reachable for the device until the buffer goes. The memory must be
+    /// page-aligned, stay mapped, and not be registered twice. Throws Error. Memory that later cannot be
+    /// unmapped from the IOMMU ends the process: the device could write to what follows it there.
     DmaBuffer register_memory(std::span<std::byte> memory, DmaAccess access = DmaAccess::read_write);
 
     /// The whole arena.
@@ -122,6 +127,7 @@ class DmaArena {
   private:
     friend class DmaBuffer;
     void release(const DmaSpan& span, bool foreign) noexcept;
+    void create_memory(std::size_t size);
     std::uint64_t find_iova(std::uint64_t size, std::uint64_t alignment) const;
 
     Backend* backend_;
@@ -129,8 +135,8 @@ class DmaArena {
     bool huge_pages_ = false;
     Fd fd_;
     DmaSpan span_;
-    std::map<std::size_t, std::size_t> free_;               ///< offset → length, ascending, never adjacent
-    std::map<std::uint64_t, std::uint64_t> mapped_iovas_;   ///< first → length of everything mapped
+    std::map<std::size_t, std::size_t> free_;              ///< offset → length, ascending, never adjacent
+    std::map<std::uint64_t, std::uint64_t> mapped_iovas_;  ///< first → length of everything mapped
 };
 
 }  // namespace outboard

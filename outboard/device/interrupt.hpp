@@ -1,15 +1,15 @@
 // Interrupts of a device as eventfds.
 #pragma once
 
-#include <cstdint>
-
 #include "outboard/backend/backend.hpp"
 #include "outboard/base/fd.hpp"
 
+#include <cstdint>
+
 namespace outboard {
 
-/// One INTx, MSI or MSI-X vector. Await it with RunLoop::event(interrupt.eventfd()); each result is the number of
-/// times it fired since. Belongs to the thread that awaits it; goes before its Device.
+/// One INTx, MSI or MSI-X vector. Await it with RunLoop::event(interrupt.eventfd()); each result is the
+/// number of times it fired since. Belongs to the thread that awaits it; goes before its Device.
 class Interrupt {
   public:
     /// Made by Device::enable_interrupts.
@@ -21,8 +21,9 @@ class Interrupt {
     /// Becomes readable when the interrupt fires; owned by this object.
     int eventfd() const noexcept { return eventfd_.get(); }
 
-    /// INTx is masked by the kernel when it fires. Acknowledge the interrupt at the device first, then call this:
-    /// unmasking a line that is still asserted fires again. Does nothing for MSI and MSI-X. Returns 0 or errno.
+    /// INTx is masked by the kernel when it fires. Acknowledge the interrupt at the device first, then call
+    /// this: unmasking a line that is still asserted fires again. Does nothing for MSI and MSI-X. Returns 0
+    /// or errno.
     [[nodiscard]] int unmask() noexcept { return kind_ == InterruptKind::intx ? backend_->unmask_intx() : 0; }
 
   private:

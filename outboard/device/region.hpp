@@ -1,23 +1,24 @@
 // A BAR or port range of a device, and typed access to the registers in it.
 #pragma once
 
+#include "outboard/backend/backend.hpp"
+#include "outboard/base/registers.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <type_traits>
 
-#include "outboard/backend/backend.hpp"
-#include "outboard/base/registers.hpp"
-
 namespace outboard {
 
-/// A checked window of `Size` bytes inside a Region. Its accesses need no bounds check: the window was checked when it
-/// was made, and a register that does not fit into `Size` does not compile. Mapped memory is accessed directly;
-/// port ranges and unmapped regions go through the backend. Cheap to copy; valid as long as its Device.
+/// A checked window of `Size` bytes inside a Region. Its accesses need no bounds check: the window was
+/// checked when it was made, and a register that does not fit into `Size` does not compile. Mapped memory is
+/// accessed directly; port ranges and unmapped regions go through the backend. Cheap to copy; valid as long
+/// as its Device.
 ///
-/// A backend access that fails (the device was removed) reads as all ones, which is what a bus gives for a missing
-/// device, and drops writes; `failed()` tells.
+/// A backend access that fails (the device was removed) reads as all ones, which is what a bus gives for a
+/// missing device, and drops writes; `failed()` tells.
 template <std::size_t Size>
 class RegisterBlock;
 
@@ -41,7 +42,8 @@ class Region {
         return RegisterBlock<Size>(*this, offset);
     }
 
-    /// One access of sizeof(T) bytes at any offset, checked each time: for tools, not for data paths. Throws Error.
+    /// One access of sizeof(T) bytes at any offset, checked each time: for tools, not for data paths. Throws
+    /// Error.
     template <std::unsigned_integral T>
     T load(std::uint64_t offset) const {
         check(offset, sizeof(T));
@@ -89,21 +91,22 @@ class RegisterBlock {
         store<typename R::Raw>(R::offset, value.raw());
     }
 
-    /// Clears the given write-one-to-clear bits and no others: reads the register first so that its other writable
-    /// bits keep their value.
+    /// Clears the given write-one-to-clear bits and no others: reads the register first so that its other
+    /// writable bits keep their value.
     template <class R, unsigned... Positions>
         requires Readable<R> && Writable<R>
     void clear(Bit<R, Positions>... bits) const noexcept {
         using Raw = typename R::Raw;
         constexpr auto chosen = static_cast<Raw>((Bit<R, Positions>::template mask<Raw>() | ...));
-        static_assert((chosen & static_cast<Raw>(~R::write_one_to_clear)) == 0, "not a write-one-to-clear bit");
+        static_assert((chosen & static_cast<Raw>(~R::write_one_to_clear)) == 0,
+                      "not a write-one-to-clear bit");
         const auto kept = static_cast<Raw>(read<R>().raw() & static_cast<Raw>(~R::write_one_to_clear));
         write<R>(Value<R>(static_cast<Raw>(kept | chosen)));
         ((void)bits, ...);
     }
 
-    /// Reads, lets `change` make a new value of it, writes that. Write-one-to-clear bits are written as zero, so
-    /// none of them is cleared by accident.
+    /// Reads, lets `change` make a new value of it, writes that. Write-one-to-clear bits are written as zero,
+    /// so none of them is cleared by accident.
     template <class R, class Change>
         requires Readable<R> && Writable<R>
     void modify(Change&& change) const noexcept {
@@ -119,7 +122,9 @@ class RegisterBlock {
     friend class Region;
 
     RegisterBlock(const Region& region, std::uint64_t offset) noexcept
-        : base_(region.mapped() ? region.mapping().data() + offset : nullptr), region_(region), offset_(offset) {}
+        : base_(region.mapped() ? region.mapping().data() + offset : nullptr),
+          region_(region),
+          offset_(offset) {}
 
     template <class T>
     T load(std::size_t offset) const noexcept {

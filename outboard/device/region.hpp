@@ -4,6 +4,7 @@
 #include "outboard/backend/backend.hpp"
 #include "outboard/base/registers.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -67,6 +68,9 @@ class Region {
     [[noreturn]] void throw_access(int error, const char* action, std::uint64_t offset) const;
     int read(std::uint64_t offset, void* data, std::size_t size) const noexcept;
     int write(std::uint64_t offset, const void* data, std::size_t size) const noexcept;
+    int write_run(std::uint64_t offset, std::span<const std::byte> data, std::size_t width) const noexcept {
+        return backend_->write_run(index_, offset, data, width);
+    }
 
     Backend* backend_;
     RegionIndex index_;
@@ -89,6 +93,22 @@ class RegisterBlock {
     void write(Value<R> value) const noexcept {
         static_assert(R::offset + sizeof(typename R::Raw) <= Size, "the register lies outside this block");
         store<typename R::Raw>(R::offset, value.raw());
+    }
+
+    /// One write on the bus for each of registers that lie side by side, in ascending order; a backend is called once.
+    template <Writable First, Writable... Rest>
+    void write_run(Value<First> first, Value<Rest>... rest) const noexcept {
+        using Raw = typename First::Raw;
+        static_assert((std::is_same_v<typename Rest::Raw, Raw> && ...), "registers of different widths");
+        static_assert(side_by_side<First, Rest...>(), "the registers do not lie side by side");
+        static_assert(First::offset + (1 + sizeof...(Rest)) * sizeof(Raw) <= Size, "a register lies outside this block");
+        const std::array<Raw, 1 + sizeof...(Rest)> values{first.raw(), rest.raw()...};
+        if (base_) {
+            for (std::size_t i = 0; i < values.size(); ++i)
+                store<Raw>(First::offset + i * sizeof(Raw), values[i]);
+        } else if (region_.write_run(offset_ + First::offset, std::as_bytes(std::span(values)), sizeof(Raw)) != 0) {
+            failed_ = true;
+        }
     }
 
     /// Clears the given write-one-to-clear bits and no others: reads the register first so that its other
@@ -125,6 +145,17 @@ class RegisterBlock {
         : base_(region.mapped() ? region.mapping().data() + offset : nullptr),
           region_(region),
           offset_(offset) {}
+
+    template <class... Registers>
+    static consteval bool side_by_side() {
+        std::size_t next = 0;
+        bool first = true;
+        bool together = true;
+        ((together = together && (first || Registers::offset == next), first = false,
+          next = Registers::offset + sizeof(typename Registers::Raw)),
+         ...);
+        return together;
+    }
 
     template <class T>
     T load(std::size_t offset) const noexcept {

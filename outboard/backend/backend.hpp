@@ -1,5 +1,5 @@
-// How a device is reached. A Backend is the narrow interface between a Device and what gives access to it: VFIO, and
-// later UIO or vfio-user. Drivers never see it; they use device/.
+// How a device is reached. A Backend is the narrow interface between a Device and what gives access to it:
+// VFIO, and later UIO or vfio-user. Drivers never see it; they use device/.
 #pragma once
 
 #include <cstddef>
@@ -42,8 +42,8 @@ struct IovaRange {
 /// What a device may do with mapped memory.
 enum class DmaAccess { read, write, read_write };
 
-/// Memory to be made reachable for the device. `fd` and `offset` name the file behind it where there is one (-1
-/// otherwise): servers in other processes map the file instead of copying.
+/// Memory to be made reachable for the device. `fd` and `offset` name the file behind it where there is one
+/// (-1 otherwise): servers in other processes map the file instead of copying.
 struct DmaMapping {
     std::uint64_t iova = 0;
     std::span<std::byte> memory;
@@ -52,9 +52,9 @@ struct DmaMapping {
     std::uint64_t offset = 0;
 };
 
-/// One opened device. Used by one thread at a time, except read_region and write_region, which may be called from the
-/// threads that own the registers. Destroying it gives the device back: interrupts off, bus mastering off, DMA
-/// mappings gone. All functions throw Error unless they say otherwise.
+/// One opened device. Used by one thread at a time, except read_region and write_region, which may be called
+/// from the threads that own the registers. Destroying it gives the device back: interrupts off, bus
+/// mastering off, DMA mappings gone. All functions throw Error unless they say otherwise.
 class Backend {
   public:
     Backend() = default;
@@ -70,8 +70,8 @@ class Backend {
     /// Size and abilities of a region; size 0 when the device does not have it.
     virtual RegionInfo region_info(RegionIndex region) const = 0;
 
-    /// Reads `data.size()` bytes at `offset` of a region. Accesses of 1, 2, 4 or 8 naturally aligned bytes are single
-    /// accesses on the bus. Returns 0 or an errno value: the caller may be on a data path.
+    /// Reads `data.size()` bytes at `offset` of a region. Accesses of 1, 2, 4 or 8 naturally aligned bytes
+    /// are single accesses on the bus. Returns 0 or an errno value: the caller may be on a data path.
     [[nodiscard]] virtual int read_region(RegionIndex region, std::uint64_t offset,
                                           std::span<std::byte> data) noexcept = 0;
 
@@ -79,10 +79,11 @@ class Backend {
     [[nodiscard]] virtual int write_region(RegionIndex region, std::uint64_t offset,
                                            std::span<const std::byte> data) noexcept = 0;
 
-    /// Writes `data` as accesses of `width` bytes (1, 2 or 4) each at ascending offsets, in order, none joined: a row of
-    /// registers in one call. Returns 0 or an errno value. A backend that can do it cheaper than call by call says how.
-    [[nodiscard]] virtual int write_run(RegionIndex region, std::uint64_t offset, std::span<const std::byte> data,
-                                        std::size_t width) noexcept {
+    /// Writes `data` as accesses of `width` bytes (1, 2 or 4) each at ascending offsets, in order, none
+    /// joined: a row of registers in one call. Returns 0 or an errno value. A backend that can do it cheaper
+    /// than call by call says how.
+    [[nodiscard]] virtual int write_run(RegionIndex region, std::uint64_t offset,
+                                        std::span<const std::byte> data, std::size_t width) noexcept {
         for (; !data.empty(); data = data.subspan(width), offset += width) {
             if (const int error = write_region(region, offset, data.first(width)); error != 0)
                 return error;
@@ -95,8 +96,8 @@ class Backend {
 
     virtual InterruptInfo interrupt_info(InterruptKind kind) const = 0;
 
-    /// Connects vectors 0 … eventfds.size()-1 of one kind to eventfds and enables them; an empty span disables the
-    /// kind. Only one kind is enabled at a time.
+    /// Connects vectors 0 … eventfds.size()-1 of one kind to eventfds and enables them; an empty span
+    /// disables the kind. Only one kind is enabled at a time.
     virtual void set_interrupts(InterruptKind kind, std::span<const int> eventfds) = 0;
 
     /// Masks or unmasks INTx. noexcept and cheap: called once per interrupt. Returns 0 or an errno value.

@@ -95,18 +95,21 @@ class RegisterBlock {
         store<typename R::Raw>(R::offset, value.raw());
     }
 
-    /// One write on the bus for each of registers that lie side by side, in ascending order; a backend is called once.
+    /// One write on the bus for each of registers that lie side by side, in ascending order; a backend is
+    /// called once.
     template <Writable First, Writable... Rest>
     void write_run(Value<First> first, Value<Rest>... rest) const noexcept {
         using Raw = typename First::Raw;
         static_assert((std::is_same_v<typename Rest::Raw, Raw> && ...), "registers of different widths");
         static_assert(side_by_side<First, Rest...>(), "the registers do not lie side by side");
-        static_assert(First::offset + (1 + sizeof...(Rest)) * sizeof(Raw) <= Size, "a register lies outside this block");
+        static_assert(First::offset + (1 + sizeof...(Rest)) * sizeof(Raw) <= Size,
+                      "a register lies outside this block");
         const std::array<Raw, 1 + sizeof...(Rest)> values{first.raw(), rest.raw()...};
         if (base_) {
             for (std::size_t i = 0; i < values.size(); ++i)
                 store<Raw>(First::offset + i * sizeof(Raw), values[i]);
-        } else if (region_.write_run(offset_ + First::offset, std::as_bytes(std::span(values)), sizeof(Raw)) != 0) {
+        } else if (region_.write_run(offset_ + First::offset, std::as_bytes(std::span(values)),
+                                     sizeof(Raw)) != 0) {
             failed_ = true;
         }
     }

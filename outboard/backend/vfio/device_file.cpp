@@ -4,6 +4,7 @@
 #include "outboard/backend/vfio/ioctl.hpp"
 #include "outboard/base/error.hpp"
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <vector>
@@ -11,6 +12,7 @@
 #include <fmt/format.h>
 #include <linux/pci_regs.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 namespace outboard::vfio {
@@ -145,6 +147,31 @@ int DeviceFile::write_region(RegionIndex region, std::uint64_t offset,
         return ::pwrite(fd_.get(), data.data() + done, data.size() - done,
                         static_cast<off_t>(where.file_offset + offset + done));
     });
+}
+
+int DeviceFile::write_run(RegionIndex region, std::uint64_t offset, std::span<const std::byte> data,
+                          std::size_t width) noexcept {
+    const RegionPlace& where = place(region);
+    if (!inside(where.info, offset, data.size()))
+        return EINVAL;
+    // VFIO has no vectored write of its own: the kernel makes one device access of each vector, in one system
+    // call.
+    std::array<iovec, 16> accesses;
+    while (!data.empty()) {
+        std::size_t count = 0;
+        std::size_t bytes = 0;
+        for (; count < accesses.size() && bytes < data.size(); ++count, bytes += width)
+            accesses[count] = {.iov_base = const_cast<std::byte*>(data.data() + bytes), .iov_len = width};
+        const ssize_t written = ::pwritev(fd_.get(), accesses.data(), static_cast<int>(count),
+                                          static_cast<off_t>(where.file_offset + offset));
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0 || static_cast<std::size_t>(written) % width != 0)
+            return written < 0 ? errno : EIO;
+        data = data.subspan(static_cast<std::size_t>(written));
+        offset += static_cast<std::size_t>(written);
+    }
+    return 0;
 }
 
 std::span<std::byte> DeviceFile::map_region(RegionIndex region, const MappableArea& area) {

@@ -35,6 +35,8 @@ class DeviceFile {
     RegionInfo region_info(RegionIndex region) const;
     int read_region(RegionIndex region, std::uint64_t offset, std::span<std::byte> data) noexcept;
     int write_region(RegionIndex region, std::uint64_t offset, std::span<const std::byte> data) noexcept;
+    int write_run(RegionIndex region, std::uint64_t offset, std::span<const std::byte> data,
+                  std::size_t width) noexcept;
     std::span<std::byte> map_region(RegionIndex region, const MappableArea& area);
 
     InterruptInfo interrupt_info(InterruptKind kind) const;

@@ -36,6 +36,10 @@ class VfioBackend final : public Backend {
                      std::span<const std::byte> data) noexcept override {
         return device_.write_region(region, offset, data);
     }
+    int write_run(RegionIndex region, std::uint64_t offset, std::span<const std::byte> data,
+                  std::size_t width) noexcept override {
+        return device_.write_run(region, offset, data, width);
+    }
     std::span<std::byte> map_region(RegionIndex region, const MappableArea& area) override {
         return device_.map_region(region, area);
     }

@@ -1,6 +1,7 @@
 """What the guest measured, read from its files and made into the figures of the report.
 
 A directory of measurements holds
+    lab.json                           what `outboard lab --json` said of the machine
     guest.txt                          name=value lines: kernel, processors, memory_mib, controller, disk, rounds, fio
     round-N/PATH/WORKLOAD.json         what `fio --output-format=json` or `outboard bench --json` printed
     round-N/PATH/WORKLOAD.cpu          two snapshots of /proc/uptime and the cpu lines of /proc/stat, taken while it ran

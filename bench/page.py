@@ -17,7 +17,7 @@ h1 { font-size: 30px; line-height: 1.2; margin: 0 0 8px } h2 { font-size: 20px; 
 p { margin: 0 0 12px; max-width: 76ch } .soft { color: var(--soft) }
 .cards { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)) }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 14px 16px 10px; overflow-x: auto }
-.card h3 { font-size: 15px; margin: 0 0 6px; font-weight: 600 }
+.card h3 { font-size: 15px; margin: 0 0 8px; font-weight: 600 } .card h3 span { display: block; font: 13px system-ui, sans-serif }
 .legend { display: flex; flex-wrap: wrap; gap: 6px 20px; margin: 10px 0 14px; font-size: 14px }
 .legend i { display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin-right: 7px; vertical-align: -1px }
 svg { display: block; width: 100%; height: auto; font: 12px system-ui, sans-serif }
@@ -44,7 +44,7 @@ def colour(path):
 
 def bars(title, unit, values, runs=None):
     """A card with a bar for each path; small circles are the single runs."""
-    width, label, bar, gap = 480, 66, 24, 9
+    width, label, bar, gap = 320, 52, 18, 7
     most = max([values[path] for path in PATHS] + [one for path in runs or {} for one in runs[path]]) or 1.0
     scale = (width - label - 8) / most
     parts = []
@@ -56,14 +56,14 @@ def bars(title, unit, values, runs=None):
         for one in (runs or {}).get(path, ()):
             parts.append(f'<circle class="dot" cx="{label + one * scale:.1f}" cy="{y + bar / 2}" r="2.6"/>')
     height = len(PATHS) * (bar + gap) - gap + 2
-    return (f'<div class="card"><h3>{escape(title)} <span class="soft">· {escape(unit)}</span></h3>'
+    return (f'<div class="card"><h3>{escape(title)} <span class="soft">{escape(unit)}</span></h3>'
             f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}, {escape(unit)}">'
             f'{"".join(parts)}</svg></div>')
 
 
 def latency(title, by_key, workload):
     """A card with a line from p50 to p99 for each path."""
-    width, bar, gap, left, right = 480, 24, 9, 8, 112
+    width, bar, gap, left, right = 320, 18, 7, 8, 100
     most = max(by_key[path, workload]["p99_us"] for path in PATHS)
     scale = (width - left - right) / most
     parts = []
@@ -71,18 +71,18 @@ def latency(title, by_key, workload):
         row, y = by_key[path, workload], index * (bar + gap) + bar / 2
         begin, end = left + row["p50_us"] * scale, left + row["p99_us"] * scale
         parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y}" y2="{y}"/>'
-                     f'<line x1="{begin:.1f}" x2="{end:.1f}" y1="{y}" y2="{y}" stroke="{colour(path)}" stroke-width="6" '
-                     f'stroke-linecap="round"/><circle cx="{begin:.1f}" cy="{y}" r="6.5" fill="{colour(path)}"/>'
+                     f'<line x1="{begin:.1f}" x2="{end:.1f}" y1="{y}" y2="{y}" stroke="{colour(path)}" stroke-width="5" '
+                     f'stroke-linecap="round"/><circle cx="{begin:.1f}" cy="{y}" r="5" fill="{colour(path)}"/>'
                      f'<text x="{width}" y="{y + 4}" text-anchor="end">{number(row["p50_us"])} / {number(row["p99_us"])}</text>')
     height = len(PATHS) * (bar + gap) - gap + 2
-    return (f'<div class="card"><h3>{escape(title)} <span class="soft">· µs</span></h3><svg viewBox="0 0 {width} {height}" '
+    return (f'<div class="card"><h3>{escape(title)} <span class="soft">µs, p50 / p99</span></h3><svg viewBox="0 0 {width} {height}" '
             f'role="img" aria-label="{escape(title)}, latency">{"".join(parts)}</svg></div>')
 
 
 def ratios(by_key, peer):
     """A card with median and range of the speed of the Outboard paths over one in-kernel path."""
     own = [path for path in PATHS if path not in PEERS]
-    width, left, line = 480, 190, 24
+    width, left, line = 480, 206, 24
     values = [by_key[path, workload]["ratio"][peer] for path in own for workload in WORKLOADS]
     most = max(1.25, max(value["max"] for value in values) * 1.05)
     step = next(step for step in (0.25, 0.5, 1, 2, 5, 10, 100) if most / step <= 8)

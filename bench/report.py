@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Makes the report of ./demo, and the figures of the README, from what was measured.
 
-usage: bench/report.py RAW OUT [NAME=VALUE …]   RAW/ as bench/measurements.py describes it -> OUT/report.json, OUT/report.html,
-                                                and the table on standard output; NAME=VALUE describes the host
-       bench/report.py --readme REPORT.json     fills in README.md and docs/images/demo.svg
+usage: bench/report.py RAW OUT               RAW/ as bench/measurements.py describes it -> OUT/report.json,
+                                             OUT/report.html, and the table on standard output
+       bench/report.py --readme REPORT.json  fills in README.md and docs/images/demo.svg
 """
 import json
+import os
 import pathlib
+import re
+import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -42,6 +45,18 @@ def fill_readme(readme, report):
     return before + begin + markdown(report) + end + after
 
 
+def host(raw):
+    """What this machine is, and the QEMU that `outboard lab --json` named in RAW/lab.json."""
+    try:
+        lab = json.loads((raw / "lab.json").read_text())
+        version = subprocess.run([lab["qemu"], "--version"], capture_output=True, text=True, check=True).stdout
+        model = re.search(r"^model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        return {"cpu": model[1] if model else "unknown", "processors": os.cpu_count(),
+                "qemu": "QEMU " + re.search(r"version (\S+)", version)[1], "accelerator": lab["accelerator"]}
+    except (OSError, ValueError, KeyError, TypeError, subprocess.CalledProcessError) as problem:
+        raise measurements.MeasurementError(f"the lab did not say what it is: {problem!r}") from problem
+
+
 def main(arguments):
     if len(arguments) == 2 and arguments[0] == "--readme":
         report = json.loads(pathlib.Path(arguments[1]).read_text())
@@ -50,12 +65,10 @@ def main(arguments):
         (ROOT / "docs/images").mkdir(parents=True, exist_ok=True)
         (ROOT / "docs/images/demo.svg").write_text(picture.render(["$ ./demo", "…", *text.table(report)]))
         return
-    if len(arguments) < 2 or not all("=" in word for word in arguments[2:]):
+    if len(arguments) != 2:
         sys.exit(__doc__.strip())
     raw, out = pathlib.Path(arguments[0]), pathlib.Path(arguments[1])
-    machine = dict(word.split("=", 1) for word in arguments[2:])
-    machine["processors"] = int(machine["processors"])
-    report = measurements.build_report(raw, machine)
+    report = measurements.build_report(raw, host(raw))
     (out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     (out / "report.html").write_text(page.render(report))
     print("\n".join(text.table(report)))

@@ -2,13 +2,13 @@
 # The guest's half of ./demo: measures an IDE disk under the in-kernel driver and under Outboard, in turns, and has
 # Outboard carry a file system that the in-kernel driver then checks. Writes what bench/measurements.py reads.
 #
-# usage: ide.sh CONTROLLER OUT ROUNDS SECONDS TREE SUM
+# usage: ide.sh CONTROLLER OUT ROUNDS SECONDS [TREE SUM]
 #   CONTROLLER  PCI address of the IDE controller; the disk is its primary master, of at least 1536 MiB
 #   SECONDS     of one measurement
-#   TREE        block device that holds a tar archive: a source tree and its SHA256SUMS
+#   TREE        block device that holds a tar archive, a source tree and its SHA256SUMS; without it there is no file system
 #   SUM         the sha256 of SHA256SUMS
 set -eu
-controller=$1 out=$2 rounds=$3 seconds=$4 tree=$5 sum=$6
+controller=$1 out=$2 rounds=$3 seconds=$4 tree=${5-} sum=${6-}
 
 sysfs=/sys/bus/pci/devices/$controller
 file_system=512M  # from the start of the disk; the rest is for measuring, so that the two do not meet
@@ -211,7 +211,9 @@ measure_kernel 1
 echo "taking the controller over"
 outboard_drives
 start_server
-write_file_system
+if [ -n "$tree" ]; then
+    write_file_system
+fi
 measure_outboard 1
 round=2
 while [ "$round" -le "$rounds" ]; do
@@ -221,4 +223,6 @@ while [ "$round" -le "$rounds" ]; do
 done
 echo "giving the controller back to the in-kernel driver"
 kernel_drives identity
-check_file_system
+if [ -n "$tree" ]; then
+    check_file_system
+fi

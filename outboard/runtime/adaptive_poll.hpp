@@ -81,19 +81,24 @@ class CompletionPredictor {
         unsigned surprises = 0;  ///< requests in a row that were finished before they were expected at all
     };
 
-    void learn_oversleep(TimePoint now) noexcept;
+    void saw(TimePoint now) noexcept;
     void plan(TimePoint now) noexcept;
+    void plan_look(TimePoint now, TimePoint when) noexcept;
+    Duration learnt_sleep(Duration elapsed) noexcept;
+    Duration observed(TimePoint now) noexcept;
 
     PredictorOptions options_;
     std::vector<Class> classes_;
     DecayingHistogram sleeps_;  ///< how late sleeps ended
-    Duration oversleep_{};
+    Duration oversleep_;
+    unsigned refusals_ = 0;  ///< requests since the last sleep that was not tried because it would end late
 
     bool outstanding_ = false;
-    bool sleeping_ = false;  ///< next_look_ was in the future when it was planned
+    bool slept_ = false;  ///< the next look comes after a sleep
     Class* current_ = nullptr;
     TimePoint started_;
-    TimePoint last_look_;  ///< the last time it was seen not to have finished; the start before that
+    TimePoint last_look_;   ///< the last time it was seen not to have finished; the start before that
+    TimePoint spin_until_;  ///< no new plan is made before
     TimePoint next_look_ = TimePoint::max();
     Duration spun_{};
 };

@@ -45,7 +45,7 @@ template <class T>
 Task<T> with_deadline(RunLoop& loop, Task<T> task, Duration limit, std::string_view what) {
     const auto& self = co_await detail::CurrentPromise();
     {
-        const detail::DeadlineTimer timer(loop, Clock::now() + limit, task.promise());
+        const detail::DeadlineTimer timer(loop, later(Clock::now(), limit), task.promise());
         try {
             co_return co_await std::move(task);
         } catch (const Cancelled&) {
@@ -63,12 +63,12 @@ Task<T> with_deadline(RunLoop& loop, Task<T> task, Duration limit, std::string_v
 template <std::predicate Predicate>
 Task<void> wait_until(RunLoop& loop, Predicate predicate, Duration limit, Duration interval,
                       std::string_view what) {
-    const TimePoint deadline = Clock::now() + limit;
+    const TimePoint deadline = later(Clock::now(), limit);
     while (!predicate()) {
         const TimePoint now = Clock::now();
         if (now >= deadline)
             detail::throw_not_true(what, limit);
-        co_await loop.sleep_until(std::min(now + interval, deadline));
+        co_await loop.sleep_until(std::min(later(now, interval), deadline));
     }
 }
 

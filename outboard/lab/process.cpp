@@ -1,11 +1,7 @@
 #include "outboard/lab/process.hpp"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "outboard/base/error.hpp"
+#include "outboard/base/file.hpp"
 
 #include <array>
 #include <cerrno>
@@ -14,10 +10,13 @@
 #include <string_view>
 #include <utility>
 
+#include <fcntl.h>
 #include <fmt/format.h>
-
-#include "outboard/base/error.hpp"
-#include "outboard/base/file.hpp"
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace outboard::lab {
 
@@ -61,8 +60,9 @@ std::vector<std::string> whole_environment(const std::vector<std::string>& addit
 }
 
 // Runs between fork and exec: system calls only. The number of the failed call's error goes to the parent.
-[[noreturn]] void become(const char* program, char* const* argv, char* const* environment, const char* directory,
-                         const std::array<int, 3>& standard, const std::vector<int>& inherited, int report) {
+[[noreturn]] void become(const char* program, char* const* argv, char* const* environment,
+                         const char* directory, const std::array<int, 3>& standard,
+                         const std::vector<int>& inherited, int report) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     sigset_t none;
     ::sigemptyset(&none);
@@ -183,7 +183,9 @@ Child& Child::operator=(Child&& other) noexcept {
     return *this;
 }
 
-Child::~Child() { end(); }
+Child::~Child() {
+    end();
+}
 
 void Child::end() noexcept {
     if (pid_ < 0)
@@ -222,12 +224,14 @@ std::string run_command(const Command& command, const std::string& action, const
     std::string error_text;
     const bool drained = drain({&output.read_end, &errors.read_end}, {&text, &error_text}, deadline);
     const int status =
-        drained ? child.wait(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now())) : -1;
+        drained ? child.wait(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()))
+                : -1;
     if (status < 0)
         throw Error({.kind = ErrorKind::timed_out,
                      .action = action,
                      .subject = subject,
-                     .cause = fmt::format("{} did not end within {} s", command.argv.front(), command.deadline.count()),
+                     .cause = fmt::format("{} did not end within {} s", command.argv.front(),
+                                          command.deadline.count()),
                      .remedy = "try again, or see what it waits for by running it by hand"});
     if (status != 0)
         throw Error({.kind = ErrorKind::failed,

@@ -1,18 +1,19 @@
 // Programs of the host that the lab runs: apt-get, depmod, strip, QEMU.
 #pragma once
 
-#include <sys/types.h>
+#include "outboard/base/fd.hpp"
 
 #include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
 
-#include "outboard/base/fd.hpp"
+#include <sys/types.h>
 
 namespace outboard::lab {
 
-/// A program to run. It dies with the thread that started it, and it may hold no descriptors but those listed.
+/// A program to run. It dies with the thread that started it, and it may hold no descriptors but those
+/// listed.
 struct Command {
     std::vector<std::string> argv;         ///< argv[0] is looked up in PATH
     std::vector<std::string> environment;  ///< "NAME=value", added to our own environment
@@ -20,8 +21,8 @@ struct Command {
     std::chrono::seconds deadline{600};    ///< run_command kills the program after this time
 };
 
-/// Runs a program to its end and returns what it wrote to standard output. Throws Error (with the end of what it
-/// wrote to standard error as the cause) when it cannot be started, fails or exceeds its deadline.
+/// Runs a program to its end and returns what it wrote to standard output. Throws Error (with the end of what
+/// it wrote to standard error as the cause) when it cannot be started, fails or exceeds its deadline.
 /// `action` and `subject` are the words of that error: "fetch", "linux-image-…".
 std::string run_command(const Command& command, const std::string& action, const std::string& subject);
 
@@ -29,9 +30,11 @@ std::string run_command(const Command& command, const std::string& action, const
 class Child {
   public:
     Child() noexcept = default;
-    /// Starts `command` with standard input from /dev/null, its output to the two descriptors, and `inherited`
-    /// descriptors kept open under their numbers. The caller keeps ownership of all of them. Throws Error.
-    static Child start(const Command& command, int output, int error_output, const std::vector<int>& inherited);
+    /// Starts `command` with standard input from /dev/null, its output to the two descriptors, and
+    /// `inherited` descriptors kept open under their numbers. The caller keeps ownership of all of them.
+    /// Throws Error.
+    static Child start(const Command& command, int output, int error_output,
+                       const std::vector<int>& inherited);
 
     Child(Child&& other) noexcept;
     Child& operator=(Child&& other) noexcept;

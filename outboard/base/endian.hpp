@@ -12,7 +12,7 @@ template <std::unsigned_integral T>
 class Little {
   public:
     constexpr Little() noexcept = default;
-    constexpr Little(T value) noexcept : stored_(swap(value)) {}  // NOLINT(google-explicit-constructor)
+    constexpr Little(T value) noexcept : stored_(swap(value)) {}     // NOLINT(google-explicit-constructor)
     constexpr operator T() const noexcept { return swap(stored_); }  // NOLINT(google-explicit-constructor)
 
   private:

@@ -26,7 +26,8 @@ Error::Error(ErrorParts parts) : std::runtime_error(compose(parts)), parts_(std:
 
 std::string errno_text(int error_number) {
     const char* name = strerrorname_np(error_number);
-    return fmt::format("{} ({})", strerrordesc_np(error_number) ? strerrordesc_np(error_number) : "unknown error",
+    return fmt::format("{} ({})",
+                       strerrordesc_np(error_number) ? strerrordesc_np(error_number) : "unknown error",
                        name ? name : std::to_string(error_number).c_str());
 }
 
@@ -55,7 +56,8 @@ ErrorKind errno_kind(int error_number) noexcept {
     }
 }
 
-void throw_errno(int error_number, std::string_view action, std::string_view subject, std::string_view remedy) {
+void throw_errno(int error_number, std::string_view action, std::string_view subject,
+                 std::string_view remedy) {
     throw Error({.kind = errno_kind(error_number),
                  .action = std::string(action),
                  .subject = std::string(subject),

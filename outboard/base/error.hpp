@@ -8,7 +8,8 @@
 
 namespace outboard {
 
-/// What sort of failure it is. The value is the exit status of the `outboard` command, so scripts can rely on it.
+/// What sort of failure it is. The value is the exit status of the `outboard` command, so scripts can rely on
+/// it.
 enum class ErrorKind : int {
     failed = 1,         ///< anything that has no kind of its own
     usage = 2,          ///< the words of a command are wrong
@@ -45,7 +46,8 @@ class Error : public std::runtime_error {
 /// The text of an errno value, with its name: "No such device (ENODEV)".
 std::string errno_text(int error_number);
 
-/// The kind that fits an errno value: EACCES and EPERM are not_permitted, EBUSY is busy, ENOENT is not_found …
+/// The kind that fits an errno value: EACCES and EPERM are not_permitted, EBUSY is busy, ENOENT is not_found
+/// …
 ErrorKind errno_kind(int error_number) noexcept;
 
 /// Throws an Error whose cause is the text of `error_number` and whose kind is errno_kind(error_number).

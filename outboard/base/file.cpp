@@ -1,11 +1,11 @@
 #include "outboard/base/file.hpp"
 
-#include <fcntl.h>
+#include "outboard/base/error.hpp"
 
 #include <array>
 #include <cerrno>
 
-#include "outboard/base/error.hpp"
+#include <fcntl.h>
 
 namespace outboard {
 

@@ -1,12 +1,12 @@
 // Whole small files, as sysfs and procfs have them.
 #pragma once
 
+#include "outboard/base/fd.hpp"
+
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include "outboard/base/fd.hpp"
 
 namespace outboard {
 
@@ -19,7 +19,8 @@ std::optional<std::string> try_read_text(const std::filesystem::path& path);
 /// The same; throws Error when the file cannot be read.
 std::string read_text(const std::filesystem::path& path);
 
-/// Writes `text` in one write(2) to an existing file, as sysfs attributes want it. Throws Error when it fails.
+/// Writes `text` in one write(2) to an existing file, as sysfs attributes want it. Throws Error when it
+/// fails.
 void write_attribute(const std::filesystem::path& path, std::string_view text);
 
 }  // namespace outboard

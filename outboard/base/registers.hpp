@@ -1,6 +1,7 @@
-// Typed device registers: a register is a type, a value read from it is a snapshot, and what may be done with a bit
-// (read, write, write one to clear) is part of the type. Bus accesses stay visible: they are the calls read, write,
-// clear and modify of RegisterBlock (outboard/device/region.hpp); everything here is arithmetic on snapshots.
+// Typed device registers: a register is a type, a value read from it is a snapshot, and what may be done with
+// a bit (read, write, write one to clear) is part of the type. Bus accesses stay visible: they are the calls
+// read, write, clear and modify of RegisterBlock (outboard/device/region.hpp); everything here is arithmetic
+// on snapshots.
 #pragma once
 
 #include <concepts>
@@ -11,8 +12,9 @@ namespace outboard {
 
 enum class Access { read_only, write_only, read_write };
 
-/// Base of a register's type. `Self` is the register itself; `Raw` its width on the bus; `Offset` in bytes from the
-/// start of its block. A register that has write-one-to-clear bits hides `write_one_to_clear` with their mask.
+/// Base of a register's type. `Self` is the register itself; `Raw` its width on the bus; `Offset` in bytes
+/// from the start of its block. A register that has write-one-to-clear bits hides `write_one_to_clear` with
+/// their mask.
 template <class Self, std::unsigned_integral RawType, std::size_t Offset, Access Allowed>
 struct Register {
     using Raw = RawType;

@@ -1,14 +1,14 @@
 // What a disk driver offers and an export, a benchmark or a program takes.
 #pragma once
 
+#include "outboard/device/dma_arena.hpp"
+#include "outboard/runtime/run_loop.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
-
-#include "outboard/device/dma_arena.hpp"
-#include "outboard/runtime/run_loop.hpp"
 
 namespace outboard {
 
@@ -29,8 +29,8 @@ enum class BlockStatus : std::uint8_t {
 
 const char* to_string(BlockStatus status) noexcept;
 
-/// One request. The caller owns it and its memory, fills it in, and leaves both alone from submit until reap gives it
-/// back. Data is in the device's arena or registered with it.
+/// One request. The caller owns it and its memory, fills it in, and leaves both alone from submit until reap
+/// gives it back. Data is in the device's arena or registered with it.
 struct BlockRequest {
     BlockOperation operation = BlockOperation::read;
     bool force_unit_access = false;  ///< write only: on stable storage when it finishes
@@ -48,23 +48,23 @@ struct BlockInfo {
     std::string model;
     std::string serial;
     std::string firmware;
-    std::uint64_t capacity = 0;              ///< bytes
-    std::uint32_t block_size = 512;          ///< logical block in bytes
+    std::uint64_t capacity = 0;      ///< bytes
+    std::uint32_t block_size = 512;  ///< logical block in bytes
     std::uint32_t physical_block_size = 512;
-    std::uint32_t max_transfer = 0;          ///< bytes of one read or write request
-    std::uint32_t segment_alignment = 4;     ///< IOVA and length of every segment are multiples of this
-    std::uint32_t max_segments = 1;          ///< per request
-    std::uint32_t max_discard = 0;           ///< bytes; 0: no discard
-    std::uint32_t max_write_zeroes = 0;      ///< bytes; 0: none
-    std::uint16_t queue_depth = 1;           ///< requests a queue takes at once
+    std::uint32_t max_transfer = 0;       ///< bytes of one read or write request
+    std::uint32_t segment_alignment = 4;  ///< IOVA and length of every segment are multiples of this
+    std::uint32_t max_segments = 1;       ///< per request
+    std::uint32_t max_discard = 0;        ///< bytes; 0: no discard
+    std::uint32_t max_write_zeroes = 0;   ///< bytes; 0: none
+    std::uint16_t queue_depth = 1;        ///< requests a queue takes at once
     std::uint16_t max_queues = 1;
-    bool volatile_write_cache = false;       ///< a flush is needed for data to be stable
-    bool force_unit_access = false;          ///< writes may ask for it; otherwise the driver flushes after them
+    bool volatile_write_cache = false;  ///< a flush is needed for data to be stable
+    bool force_unit_access = false;     ///< writes may ask for it; otherwise the driver flushes after them
     bool rotational = true;
 };
 
-/// A submission/completion pair used by one thread, the one that turns the RunLoop it was opened on. No call of it
-/// blocks, allocates or throws.
+/// A submission/completion pair used by one thread, the one that turns the RunLoop it was opened on. No call
+/// of it blocks, allocates or throws.
 class BlockQueue {
   public:
     BlockQueue() = default;
@@ -75,16 +75,16 @@ class BlockQueue {
     /// Every request must have been reaped before.
     virtual ~BlockQueue() = default;
 
-    /// Takes requests in order, as many as there is room for, and starts them. Returns how many it took; the rest
-    /// stay the caller's. Malformed requests are taken and finish with a status.
+    /// Takes requests in order, as many as there is room for, and starts them. Returns how many it took; the
+    /// rest stay the caller's. Malformed requests are taken and finish with a status.
     virtual std::size_t submit(std::span<BlockRequest* const> requests) noexcept = 0;
 
-    /// Gives back finished requests, in the order they finished; looks at the device where it polls, and starts what
-    /// waits. Returns how many were written to `finished`.
+    /// Gives back finished requests, in the order they finished; looks at the device where it polls, and
+    /// starts what waits. Returns how many were written to `finished`.
     virtual std::size_t reap(std::span<BlockRequest*> finished) noexcept = 0;
 
-    /// When reap has to be called next even if the loop sees no event: a time not after `now` means at once, max()
-    /// means an event will tell. Never a time in the near future when nothing is outstanding.
+    /// When reap has to be called next even if the loop sees no event: a time not after `now` means at once,
+    /// max() means an event will tell. Never a time in the near future when nothing is outstanding.
     virtual TimePoint next_reap(TimePoint now) const noexcept = 0;
 };
 

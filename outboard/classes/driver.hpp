@@ -1,6 +1,12 @@
 // What every driver is to the process that hosts it.
 #pragma once
 
+#include "outboard/classes/block_device.hpp"
+#include "outboard/device/config_space.hpp"
+#include "outboard/device/device.hpp"
+#include "outboard/runtime/run_loop.hpp"
+#include "outboard/runtime/task.hpp"
+
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -8,12 +14,6 @@
 #include <optional>
 #include <string_view>
 #include <vector>
-
-#include "outboard/classes/block_device.hpp"
-#include "outboard/device/config_space.hpp"
-#include "outboard/device/device.hpp"
-#include "outboard/runtime/run_loop.hpp"
-#include "outboard/runtime/task.hpp"
 
 namespace outboard {
 
@@ -27,11 +27,12 @@ class Driver {
     Driver& operator=(Driver&&) = delete;
     virtual ~Driver() = default;
 
-    /// The disks found, in the driver's own order (for IDE: primary master, primary slave, secondary master, …).
-    /// They live as long as the driver.
+    /// The disks found, in the driver's own order (for IDE: primary master, primary slave, secondary master,
+    /// …). They live as long as the driver.
     virtual std::vector<BlockDevice*> block_devices() { return {}; }
 
-    /// Brings the device to rest: caches flushed, interrupts off, no DMA. Every queue must be gone. Throws Error.
+    /// Brings the device to rest: caches flushed, interrupts off, no DMA. Every queue must be gone. Throws
+    /// Error.
     virtual Task<void> shut_down() = 0;
 };
 
@@ -45,8 +46,8 @@ struct DriverOptions {
     bool dma = true;
     /// False: completions are found by polling even when the device has an interrupt that works.
     bool interrupts = true;
-    /// Takes a line of text about what the device did: errors with their meaning, resets, devices left alone and why.
-    /// Called on the loop's thread, never for a request that went well. Empty: nobody is told.
+    /// Takes a line of text about what the device did: errors with their meaning, resets, devices left alone
+    /// and why. Called on the loop's thread, never for a request that went well. Empty: nobody is told.
     std::function<void(std::string_view)> report;
 };
 
@@ -55,8 +56,9 @@ struct DriverDescription {
     std::string_view name;
     /// The controller's name when this driver can drive it, an empty text otherwise.
     std::string_view (*match)(const PciIdentity& identity) noexcept;
-    /// Resets the device and finds out what is behind it. Device and loop outlive the driver. The device's arena has
-    /// been created before, with `dma_bytes` for the driver and below `dma_address_bits`. Throws Error.
+    /// Resets the device and finds out what is behind it. Device and loop outlive the driver. The device's
+    /// arena has been created before, with `dma_bytes` for the driver and below `dma_address_bits`. Throws
+    /// Error.
     Task<std::unique_ptr<Driver>> (*start)(Device& device, RunLoop& loop, DriverOptions options);
     /// The device can address IOVAs below 2^dma_address_bits.
     unsigned dma_address_bits = 64;

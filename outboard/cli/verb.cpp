@@ -1,12 +1,12 @@
 #include "outboard/cli/verb.hpp"
 
+#include "outboard/base/error.hpp"
+
 #include <cerrno>
 #include <cstdio>
 #include <string>
 
 #include <nlohmann/json.hpp>
-
-#include "outboard/base/error.hpp"
 
 namespace outboard::cli {
 

@@ -14,7 +14,7 @@ import xml.etree.ElementTree
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from bench import measurements, page, picture, report, text  # noqa: E402
+from bench import measurements, page, picture, repeatability, report, text  # noqa: E402
 
 HOST = {"cpu": "A & B <processor>", "processors": 2, "qemu": "QEMU 7.2", "accelerator": "tcg"}
 SPEED = {"kernel-unprotected": 1000.0, "kernel-protected": 750.0, "ublk": 900.0, "direct": 1100.0}
@@ -168,6 +168,21 @@ class Report(unittest.TestCase):
         (self.raw / "filesystem.txt").write_text("bytes=1\nfiles=1\nchecksums_equal=no\ne2fsck=clean\n")
         with contextlib.redirect_stdout(io.StringIO()), self.assertRaisesRegex(measurements.MeasurementError, "damaged"):
             report.main(arguments)
+
+    def test_two_boots_are_compared(self):
+        first, second = measurements.read_samples(self.raw), measurements.read_samples(self.raw)
+        self.assertEqual(repeatability.compare(first, second)[1], 0)
+        second["direct", "read-128k-qd8"][0].cpu_us_per_request *= 1.05
+        lines, worst = repeatability.compare(first, second)
+        self.assertAlmostEqual(worst, 0.05)
+        self.assertIn("5.0%", "\n".join(lines))
+        with contextlib.redirect_stdout(io.StringIO()):
+            repeatability.main([str(self.raw), str(self.raw)])
+        file = self.raw.parent / "other/round-1/ublk/read-128k-qd8.cpu"
+        write_measurements(self.raw.parent / "other", rounds=1)
+        file.write_text(cpu_text(1.5, 140))
+        with contextlib.redirect_stdout(io.StringIO()), self.assertRaisesRegex(measurements.MeasurementError, "differ by"):
+            repeatability.main([str(self.raw), str(self.raw.parent / "other")])
 
     def test_readme_block_is_replaced(self):
         before = f"# Title\n{report.BEGIN}old\n{report.END}rest\n"

@@ -124,7 +124,8 @@ with_fio() {
 }
 
 with_bench() {
-    outboard bench "$1" --rw $operation --block $block --depth $depth $range --time "$seconds" --warm-up $warm_up --json
+    outboard bench "$1" --rw $operation --io-size $block --depth $depth $range --time "$seconds" --warmup $warm_up \
+        --destroy-data --json
 }
 engine=io_uring
 

@@ -51,6 +51,12 @@ constexpr std::chrono::seconds longest_end(5);  ///< what spawned tasks get to e
                 error == ENOMEM ? "raise the memory-lock limit (ulimit -l) or free memory" : "");
 }
 
+/// Sets the counter of a non-blocking eventfd back; true when it was not zero.
+bool drain(const Fd& event) noexcept {
+    std::uint64_t count = 0;
+    return ::read(event.get(), &count, sizeof count) == sizeof count;
+}
+
 bool passes(int error) noexcept {
     return error == EINTR || error == EAGAIN || error == EBUSY || error == ETIME;
 }
@@ -96,8 +102,7 @@ void RunLoop::Impl::StopWatch::arm() noexcept {
 }
 
 void RunLoop::Impl::StopWatch::complete(int, unsigned flags) noexcept {
-    std::uint64_t count = 0;
-    if (::read(loop.stop_event.get(), &count, sizeof count) == sizeof count)
+    if (drain(loop.stop_event))
         loop.stop_requested = true;
     if ((flags & IORING_CQE_F_MORE) == 0)
         arm();
@@ -216,6 +221,9 @@ void RunLoop::Impl::deliver() noexcept {
 
 TimePoint RunLoop::turn(TimePoint deadline) {
     TimePoint now = Clock::now();
+    const bool embedded = impl_->wake_event && deadline <= now;
+    if (embedded)
+        drain(impl_->wake_event);  // before looking: what comes later makes it readable again
     const TimePoint wanted = impl_->run_pollers(now);
     const TimePoint until = std::min(wanted, deadline);
     if (until > now && until != TimePoint::max())
@@ -223,6 +231,9 @@ TimePoint RunLoop::turn(TimePoint deadline) {
     impl_->submit_and_wait(until, now);
     impl_->deliver();
     impl_->remove_finished();
+    if (deadline <= now)
+        impl_->submit_and_wait(now,
+                               now);  // what the completions prepared: the next turn may be long in coming
     return wanted;
 }
 
@@ -282,8 +293,15 @@ void RunLoop::stop() noexcept {
     errno = error;
 }
 
-int RunLoop::ring_fd() const noexcept {
-    return impl_->ring.ring_fd;
+int RunLoop::event_fd() {
+    if (!impl_->wake_event) {
+        Fd event(::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));  // readable: there may be something already
+        const int error = event ? -io_uring_register_eventfd(&impl_->ring, event.get()) : errno;
+        if (error != 0)
+            throw_errno(error, "create", "an eventfd for the completions of the run loop");
+        impl_->wake_event = std::move(event);
+    }
+    return impl_->wake_event.get();
 }
 
 io_uring_sqe* RunLoop::prepare(Completion& completion) noexcept {

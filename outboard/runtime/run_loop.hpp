@@ -79,14 +79,18 @@ class RunLoop {
     /// system call when there is nothing to submit, no completion is pending in the kernel and a poller wants
     /// no sleep.
     ///
-    /// For programs with a loop of their own: pass a time in the past when ring_fd() is readable, after
+    /// For programs with a loop of their own: pass a time in the past when event_fd() is readable, after
     /// operations were prepared or tasks started, and at the time that the last turn returned: the latest at
-    /// which the pollers want to be called again (max() when they leave it to events).
+    /// which the pollers want to be called again (max() when they leave it to events). Such a turn leaves
+    /// nothing unsubmitted behind.
     TimePoint turn(TimePoint deadline = TimePoint::max());
     /// Makes run() return. Any thread, and async-signal-safe.
     void stop() noexcept;
-    /// Becomes readable when completions wait; for other people's event loops.
-    int ring_fd() const noexcept;
+    /// Becomes readable when completions wait; for other people's event loops, which call turn() with a time
+    /// in the past then and read nothing themselves. Not the ring's own descriptor: with deferred task work
+    /// poll(2) is not woken by that one. Made by the first call, which throws Error when it cannot be; the
+    /// loop owns it.
+    int event_fd();
 
     /// Starts a task that the loop owns; at destruction unfinished ones are cancelled and awaited. What it
     /// throws is thrown by run(); Cancelled is not an error.
@@ -121,6 +125,7 @@ class RunLoop {
     /// been made with EFD_NONBLOCK: the result would be -EAGAIN at once.
     Operation event(int eventfd, std::uint64_t& count);
     Operation read(int fd, std::span<std::byte> buffer);
+    /// Like write(2) it raises SIGPIPE on a pipe or socket that nobody reads any more.
     Operation write(int fd, std::span<const std::byte> buffer);
     /// poll(2) events on a descriptor; the result is the events that are there.
     Operation poll(int fd, unsigned events);

@@ -81,6 +81,7 @@ struct RunLoop::Impl {
 
     io_uring ring{};
     Fd stop_event;
+    Fd wake_event;  ///< written by the kernel for each completion, once somebody wants to poll it
     StopWatch stop_watch{*this};
     int slack_before = 0;
     bool stop_requested = false;

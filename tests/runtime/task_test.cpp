@@ -138,11 +138,11 @@ TEST(Task, UnfinishedIsDestroyedFromTheInsideOut) {
 
 TEST(Task, LocalsOfAFinishedChildAreGoneBeforeItsParentGoesOn) {
     int gone = 0;
-    const auto child = [](int& count) -> Task<int> {
+    static const auto child = [](int& count) -> Task<int> {
         const Witness witness(count);
         co_return 1;
     };
-    const auto parent = [&](int& count) -> Task<int> {
+    const auto parent = [](int& count) -> Task<int> {
         const int result = co_await child(count);
         co_return result * 10 + count;
     };
@@ -308,12 +308,12 @@ TEST(TaskCancel, WhileRunningSticksToTheNextAwait) {
 TEST(TaskCancel, OfAChildThatThenEndsSticksToTheParentsNextAwait) {
     RunLoop loop;
     Task<int>* root = nullptr;
-    const auto child = [](RunLoop& on, Task<int>*& top) -> Task<int> {
+    static const auto child = [](RunLoop& on, Task<int>*& top) -> Task<int> {
         co_await on.sleep_for(1us);
         top->cancel();
         co_return 1;
     };
-    const auto parent = [&](RunLoop& on, Task<int>*& top) -> Task<int> {
+    const auto parent = [](RunLoop& on, Task<int>*& top) -> Task<int> {
         const int from_child = co_await child(on, top);
         try {
             co_await on.sleep_for(1h);

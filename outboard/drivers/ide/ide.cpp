@@ -1,0 +1,41 @@
+#include "outboard/drivers/ide/ide.hpp"
+
+#include "outboard/base/error.hpp"
+#include "outboard/drivers/ide/controller.hpp"
+
+#include <utility>
+
+namespace outboard::ide {
+
+namespace {
+
+std::string_view match(const PciIdentity& identity) noexcept {
+    const ControllerQuirks* quirks = find_controller(identity);
+    return quirks ? quirks->name : std::string_view();
+}
+
+Task<std::unique_ptr<Driver>> start(Device& device, RunLoop& loop, DriverOptions options) {
+    const PciIdentity identity = device.config().identity();
+    const ControllerQuirks* quirks = find_controller(identity);
+    if (!quirks)
+        throw outboard::Error({.kind = ErrorKind::unsupported,
+                               .action = "drive",
+                               .subject = device.name(),
+                               .cause = "it is no IDE controller",
+                               .remedy = "`outboard list` shows which driver fits a device"});
+    auto controller = std::make_unique<Controller>(device, loop, *quirks, std::move(options));
+    co_await controller->start();
+    co_return std::unique_ptr<Driver>(std::move(controller));
+}
+
+}  // namespace
+
+const DriverDescription description{
+    .name = "ide",
+    .match = match,
+    .start = start,
+    .dma_address_bits = 32,
+    .dma_bytes = 2 * ChannelEngine::dma_bytes,
+};
+
+}  // namespace outboard::ide

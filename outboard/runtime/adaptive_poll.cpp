@@ -72,7 +72,7 @@ Duration CompletionPredictor::observed(TimePoint now) noexcept {
     const Duration high = now - started_;
     if (!slept_) {
         current_->surprises = 0;
-        return low + (high - low) / 2;
+        return high;
     }
     // It finished at some time during the sleep. If that was likely, assume the middle of what was expected
     // in there. If not, the device may have become faster than is known, by how much the sleep has hidden:
@@ -100,26 +100,33 @@ void CompletionPredictor::plan(TimePoint now) noexcept {
         return;
     }
     const Duration elapsed = now - started_;
-    if (const Duration sleep = learnt_sleep(elapsed); sleep > Duration::zero()) {
+    const Duration until_due = learnt_due(elapsed) - elapsed;
+    if (const Duration sleep = worthwhile_sleep(elapsed, until_due); sleep > Duration::zero()) {
         plan_look(now, now + sleep);
-    } else if (spun_ < options_.spin_limit) {
+        return;
+    }
+    // Where an end is expected, spinning may go on for as long as it stays a small part of the whole.
+    const Duration budget =
+        until_due > Duration::zero() ? std::max(options_.spin_limit, elapsed / 8) : options_.spin_limit;
+    if (spun_ < budget) {
         spin_until_ = now + options_.shortest_sleep;
         plan_look(now, now);
     } else {
-        // Neither known nor soon: looks that cost at most an eighth of the time it took.
         plan_look(now, now + std::max(options_.spin_limit / 4, elapsed / 8));
     }
 }
 
-/// How long to sleep so that only `late_share` of the requests that have not finished after `elapsed` finish
-/// meanwhile; zero when that is not worth it, or when nothing is known about such requests.
-Duration CompletionPredictor::learnt_sleep(Duration elapsed) noexcept {
+/// The time from the start at which a request that has not finished after `elapsed` should be looked at
+/// again; `elapsed` when nothing is known about such requests.
+Duration CompletionPredictor::learnt_due(Duration elapsed) const noexcept {
     const DecayingHistogram& known = current_->service;
-    const double before = known.fraction_up_to(elapsed);
-    const double left = 1 - before;
-    if (known.weight() < enough_weight || left * known.weight() < 0.5)
-        return Duration::zero();
-    const Duration until_due = known.quantile(before + options_.late_share * left) - elapsed;
+    if (known.weight() < enough_weight)
+        return elapsed;
+    return known.look_after(elapsed, options_.late_share, options_.delay_share);
+}
+
+/// How long to sleep so as to be awake when `until_due` has passed; zero when that is not worth it.
+Duration CompletionPredictor::worthwhile_sleep(Duration elapsed, Duration until_due) noexcept {
     const Duration sleep = until_due - oversleep_;
     if (sleep >= options_.shortest_sleep)
         return sleep;

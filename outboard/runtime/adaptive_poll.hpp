@@ -31,10 +31,13 @@ struct PredictorOptions {
     /// Which share of requests may be finished already when the device is first looked at, or looked at again
     /// after a sleep; these are the only ones that a sleep delays. Between 0 and 1.
     double late_share = 0.10;
+    /// How much of the time slept may on average be added to the latency. Between 0 and 1.
+    double delay_share = 0.01;
     /// Which share of sleeps may end later than assumed. Between 0 and 1.
     double oversleep_share = 0.25;
-    /// Time that one request may be looked at without a pause, altogether. After that, looks are spaced by a
-    /// quarter of the time spun, growing with the time that has passed.
+    /// Time that one request may be looked at without a pause, altogether; an eighth of the time that has
+    /// passed when that is more and an end is expected. After that, looks are spaced by an eighth of the time
+    /// that has passed.
     Duration spin_limit = std::chrono::microseconds(250);
     /// A sleep shorter than this is not worth its system call.
     Duration shortest_sleep = std::chrono::microseconds(5);
@@ -84,7 +87,8 @@ class CompletionPredictor {
     void saw(TimePoint now) noexcept;
     void plan(TimePoint now) noexcept;
     void plan_look(TimePoint now, TimePoint when) noexcept;
-    Duration learnt_sleep(Duration elapsed) noexcept;
+    Duration learnt_due(Duration elapsed) const noexcept;
+    Duration worthwhile_sleep(Duration elapsed, Duration until_due) noexcept;
     Duration observed(TimePoint now) noexcept;
 
     PredictorOptions options_;

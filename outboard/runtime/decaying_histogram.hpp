@@ -26,6 +26,11 @@ class DecayingHistogram {
     /// bucket. Zero when there is nothing.
     Duration quantile(double fraction) const noexcept;
 
+    /// When to look at something that has lasted for `elapsed` already, so that at most `late_share` of such
+    /// values lie before the look, and the look comes after them on average by at most `delay_share` of the
+    /// time until then (both 0 … 1). `elapsed` when nothing is known about values beyond it.
+    Duration look_after(Duration elapsed, double late_share, double delay_share) const noexcept;
+
   private:
     static constexpr unsigned steps_log2 = 4;  ///< 16 buckets an octave
     static constexpr unsigned first_octave = 6;
@@ -34,6 +39,8 @@ class DecayingHistogram {
 
     static std::size_t bucket_of(Duration value) noexcept;
     static double lower_edge(std::size_t bucket) noexcept;
+    /// The share of a bucket's values that lie above `value`.
+    static double share_above(std::size_t bucket, double value) noexcept;
 
     double growth_;
     double unit_ = 1;  ///< the weight of the newest sample

@@ -17,6 +17,8 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
     app.failure_message(CLI::FailureMessage::simple);
     try {
+        outboard::cli::add_run_verb(app, invocation);
+        outboard::cli::add_bench_verb(app, invocation);
         outboard::cli::add_lab_verb(app, invocation);
         app.parse(argc, argv);
         return invocation.exit_status;

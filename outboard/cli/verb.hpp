@@ -19,6 +19,8 @@ void add_json_flag(CLI::App& verb, Invocation& invocation);
 void print_json(const nlohmann::json& document);
 
 /// Each adds one verb with its options to `app`; both references must outlive the parse.
+void add_bench_verb(CLI::App& app, Invocation& invocation);
 void add_lab_verb(CLI::App& app, Invocation& invocation);
+void add_run_verb(CLI::App& app, Invocation& invocation);
 
 }  // namespace outboard::cli

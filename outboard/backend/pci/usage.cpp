@@ -61,6 +61,7 @@ class Usage {
     Usage(const Inventory& inventory, const PciDevice& device) : paths_(inventory.paths()), device_(device) {}
 
     std::vector<std::string> find() {
+        add_node(device_.path);
         collect_nodes(device_.path);
         collect_multipath_nodes();
         for (const Node& node : nodes_)
@@ -228,6 +229,13 @@ class Usage {
 
 std::vector<std::string> device_users(const Inventory& inventory, const PciDevice& device) {
     return Usage(inventory, device).find();
+}
+
+std::vector<std::string> disk_users(const Inventory& inventory, const std::string& disk) {
+    std::error_code error;
+    PciDevice device;
+    device.path = fs::canonical(inventory.paths().sys / "block" / disk, error);
+    return error ? std::vector<std::string>() : Usage(inventory, device).find();
 }
 
 std::string join(const std::vector<std::string>& texts) {

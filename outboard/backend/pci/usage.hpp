@@ -15,6 +15,9 @@ namespace outboard {
 /// it.
 std::vector<std::string> device_users(const Inventory& inventory, const PciDevice& device);
 
+/// The same for a disk that belongs to no PCI device, by its name: "ublkb0".
+std::vector<std::string> disk_users(const Inventory& inventory, const std::string& disk);
+
 /// The texts in one: "A; B".
 std::string join(const std::vector<std::string>& texts);
 

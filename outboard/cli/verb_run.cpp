@@ -1,0 +1,109 @@
+#include "outboard/base/error.hpp"
+#include "outboard/cli/driver_options.hpp"
+#include "outboard/cli/verb.hpp"
+#include "outboard/host/device_host.hpp"
+#include "outboard/host/serve_disk.hpp"
+#include "outboard/host/stop_signals.hpp"
+#include "outboard/runtime/run_loop.hpp"
+#include "outboard/runtime/task.hpp"
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+namespace outboard::cli {
+
+namespace {
+
+struct Words {
+    std::string device;
+    std::string export_name = "ublk";
+    unsigned disk = 0;
+    std::uint16_t queue_depth = 32;
+    long grace_seconds = 10;
+    DriverWords driver;
+};
+
+/// One line once the disk can be used, so that scripts can wait for it.
+void announce(const DiskService& service, bool json) {
+    const BlockInfo& info = *service.info;
+    std::string line;
+    if (json) {
+        const nlohmann::json document = {{"disk", service.path},
+                                         {"bytes", info.capacity},
+                                         {"model", info.model},
+                                         {"serial", info.serial},
+                                         {"queue_depth", service.queue_depth},
+                                         {"write_cache", info.volatile_write_cache},
+                                         {"taken_over", service.taken_over},
+                                         {"pid", ::getpid()}};
+        line = document.dump() + "\n";
+    } else {
+        line = fmt::format("{}  {}{}\n", service.path, describe_disk(info),
+                           service.taken_over ? "  (taken over from an earlier process)" : "");
+    }
+    if (std::fputs(line.c_str(), stdout) < 0 || std::fflush(stdout) != 0)
+        throw_errno(errno, "write to", "standard output");
+}
+
+void run(const Words& words, Invocation& invocation) {
+    ServeOptions options;
+    options.address = PciAddress::parse(words.device);
+    options.disk = words.disk;
+    options.queue_depth = words.queue_depth;
+    options.grace = std::chrono::seconds(words.grace_seconds);
+    options.driver = driver_options(words.driver);
+    options.ready = [&invocation](const DiskService& service) { announce(service, invocation.json); };
+
+    StopSignals signals;
+    RunLoop loop;
+    try {
+        loop.run(serve_disk(loop, signals, options));
+    } catch (const Cancelled&) {
+        throw Error({.kind = ErrorKind::failed,
+                     .action = "serve",
+                     .subject = words.device,
+                     .cause = "a signal came before it was ready",
+                     .remedy = {}});
+    }
+}
+
+}  // namespace
+
+void add_run_verb(CLI::App& app, Invocation& invocation) {
+    const auto words = std::make_shared<Words>();
+    CLI::App* const verb =
+        app.add_subcommand("run", "Drive a device and offer it to the system: a disk as /dev/ublkbN");
+    verb->add_option("device", words->device, "PCI address in full, such as 0000:00:04.0")->required();
+    verb->add_option("--export", words->export_name, "How the system sees it")
+        ->check(CLI::IsMember({"ublk"}))
+        ->capture_default_str();
+    verb->add_option("--disk", words->disk, "Which of the controller's disks, from 0")->capture_default_str();
+    verb->add_option("--queue-depth", words->queue_depth, "Requests that the kernel may send at once")
+        ->check(CLI::Range(1, 4096))
+        ->capture_default_str();
+    verb->add_option("--grace", words->grace_seconds,
+                     "At the end: seconds that users of the disk may take to let it go")
+        ->check(CLI::Range(0, 86400))
+        ->capture_default_str();
+    add_driver_options(*verb, words->driver);
+    add_json_flag(*verb, invocation);
+    verb->footer(
+        "Prints one line once the disk can be used and runs until SIGINT or SIGTERM. It then waits for file "
+        "systems on\n"
+        "the disk to be unmounted (--grace, or a second signal), writes what the page cache holds, takes the "
+        "disk away\n"
+        "and gives the device back to its old driver. When the process is killed instead, the disk stays and "
+        "its I/O\n"
+        "waits: the next `outboard run` of the same device goes on with it, `outboard stop` removes it.");
+    verb->callback([words, &invocation] { run(*words, invocation); });
+}
+
+}  // namespace outboard::cli

@@ -1,0 +1,75 @@
+// /dev/ublkbN for any BlockDevice.
+#pragma once
+
+#include "outboard/classes/block_device.hpp"
+#include "outboard/export/ublk/control.hpp"
+#include "outboard/export/ublk/served_device.hpp"
+#include "outboard/export/ublk/serving_queue.hpp"
+#include "outboard/runtime/run_loop.hpp"
+#include "outboard/runtime/task.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace outboard::ublk {
+
+struct ExportOptions {
+    ServedDisk disk;  ///< what the device is marked with
+    std::uint16_t queue_depth =
+        32;  ///< requests at once, 1 … max_queue_depth; one that is taken over keeps its own
+};
+
+/// Bytes of arena that an export of this depth takes.
+std::size_t export_arena_bytes(std::uint16_t queue_depth) noexcept;
+
+/// One disk as a block device of the kernel. Made, used and destroyed on the thread of its loop, before the
+/// disk.
+///
+/// The device outlives its server: when this process dies the requests in flight and those that come later
+/// wait for the next one, which finds the device by its mark and takes it over. Only stop() ends it.
+class UblkExport {
+  public:
+    /// Makes the disk appear; on return it is served. With `left_behind`, goes on with that device instead
+    /// when it still fits the disk; one that does not fit is removed, and what waited for it fails. Throws
+    /// Error.
+    static Task<std::unique_ptr<UblkExport>> start(RunLoop& loop, Control& control, BlockDevice& disk,
+                                                   ExportOptions options,
+                                                   std::optional<ServedDevice> left_behind = std::nullopt);
+    UblkExport(const UblkExport&) = delete;
+    UblkExport& operator=(const UblkExport&) = delete;
+    UblkExport(UblkExport&&) = delete;
+    UblkExport& operator=(UblkExport&&) = delete;
+    ~UblkExport();
+
+    std::string path() const { return disk_path(info_.device_id); }
+    /// As the kernel names it: "ublkb0".
+    std::string disk_name() const;
+    std::uint16_t queue_depth() const noexcept { return info_.queue_depth; }
+    /// A device that an earlier process had left behind goes on.
+    bool taken_over() const noexcept { return taken_over_; }
+    /// Why a device that was left behind was removed instead; empty when none was.
+    const std::string& removed_because() const noexcept { return removed_because_; }
+    /// Requests handed in since it was started.
+    std::uint64_t served() const noexcept { return queue_ ? queue_->served() : 0; }
+
+    /// Ends it: requests in flight are finished, later ones fail, the disk and its number go. When somebody
+    /// has the disk open still, the kernel removes the rest with the last user.
+    Task<void> stop();
+
+  private:
+    UblkExport(RunLoop& loop, Control& control) noexcept : loop_(&loop), control_(&control) {}
+    Task<void> create(BlockDevice& disk, const ExportOptions& options);
+    Task<void> take_over(BlockDevice& disk, const ServedDevice& old, bool stable_writes);
+    Task<void> fetch();
+
+    RunLoop* loop_;
+    Control* control_;
+    DeviceInfo info_{};
+    std::unique_ptr<ServingQueue> queue_;
+    bool taken_over_ = false;
+    std::string removed_because_;
+};
+
+}  // namespace outboard::ublk

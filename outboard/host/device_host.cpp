@@ -1,0 +1,125 @@
+#include "outboard/host/device_host.hpp"
+
+#include "outboard/backend/pci/binding.hpp"
+#include "outboard/backend/pci/inventory.hpp"
+#include "outboard/backend/pci/requirements.hpp"
+#include "outboard/base/error.hpp"
+#include "outboard/host/driver_table.hpp"
+
+#include <array>
+#include <exception>
+#include <functional>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace outboard {
+
+namespace {
+
+const DriverDescription& require_driver(const PciDevice& device) {
+    if (const DriverDescription* const description = find_driver(device.identity))
+        return *description;
+    throw Error(
+        {.kind = ErrorKind::unsupported,
+         .action = "drive",
+         .subject = device.address.text(),
+         .cause = fmt::format("no driver of this program knows {:04x}:{:04x} (class {:02x}{:02x}{:02x})",
+                              device.identity.vendor, device.identity.device, device.identity.base_class,
+                              device.identity.sub_class, device.identity.programming_interface),
+         .remedy = "`outboard list` shows who could drive what"});
+}
+
+/// Gives the device back. That it failed is only reported: the caller throws what came first.
+void restore_after_failure(const PciAddress& address, const std::function<void(std::string_view)>& report) {
+    try {
+        Binder().restore(address);
+    } catch (const Error& error) {
+        if (report)
+            report(error.what());
+    }
+}
+
+}  // namespace
+
+Task<std::unique_ptr<DeviceHost>> DeviceHost::open(RunLoop& loop, DeviceHostOptions options) {
+    std::unique_ptr<DeviceHost> self(new DeviceHost);
+    self->address_ = options.address;
+    const PciDevice device = Inventory().device(options.address);
+    self->description_ = &require_driver(device);
+    self->bound_here_ = device.driver != vfio_driver;
+    if (self->bound_here_)
+        Binder().bind(options.address);
+
+    const std::function<void(std::string_view)> report = options.driver.report;
+    std::exception_ptr failure;
+    try {
+        Task<void> started = self->start(loop, std::move(options));
+        co_await std::move(started);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure) {
+        self->driver_.reset();
+        self->device_.reset();
+        if (self->bound_here_)
+            restore_after_failure(self->address_, report);
+        std::rethrow_exception(failure);
+    }
+    co_return std::move(self);
+}
+
+Task<void> DeviceHost::start(RunLoop& loop, DeviceHostOptions options) {
+    device_ = Device::open(address_.text());
+    device_->create_arena({.size = description_->dma_bytes + options.arena_bytes,
+                           .address_bits = description_->dma_address_bits});
+    Task<std::unique_ptr<Driver>> started = description_->start(*device_, loop, std::move(options.driver));
+    driver_ = co_await std::move(started);
+}
+
+BlockDevice& DeviceHost::disk(unsigned index) {
+    const std::vector<BlockDevice*> disks = driver_->block_devices();
+    if (index < disks.size())
+        return *disks[index];
+    std::string found;
+    for (std::size_t i = 0; i < disks.size(); ++i)
+        found += fmt::format("{}{}: {}", i == 0 ? "" : ", ", i, describe_disk(disks[i]->info()));
+    throw Error({.kind = ErrorKind::not_found,
+                 .action = fmt::format("use disk {} of", index),
+                 .subject = address_.text(),
+                 .cause = disks.empty() ? "no disk answers on it" : "its disks are " + found,
+                 .remedy = disks.empty() ? "" : "choose one with --disk"});
+}
+
+Task<void> DeviceHost::close(bool hand_back) {
+    std::exception_ptr failure;
+    try {
+        Task<void> rest = driver_->shut_down();
+        co_await std::move(rest);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    driver_.reset();
+    device_.reset();
+    if (hand_back)
+        Binder().restore(address_);
+    if (failure)
+        std::rethrow_exception(failure);
+}
+
+std::string format_bytes(std::uint64_t bytes) {
+    constexpr std::array units{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    auto value = static_cast<double>(bytes);
+    std::size_t unit = 0;
+    for (; value >= 1024 && unit + 1 < units.size(); ++unit)
+        value /= 1024;
+    const bool whole = value == static_cast<double>(static_cast<std::uint64_t>(value));
+    return fmt::format("{:.{}f} {}", value, whole ? 0 : 1, units[unit]);
+}
+
+std::string describe_disk(const BlockInfo& info) {
+    return fmt::format("{}  {}  {}", format_bytes(info.capacity), info.model, info.serial);
+}
+
+}  // namespace outboard

@@ -1,0 +1,64 @@
+// One device, opened and driven in this process: taken from its kernel driver, given back at the end.
+#pragma once
+
+#include "outboard/backend/pci/address.hpp"
+#include "outboard/classes/driver.hpp"
+#include "outboard/device/device.hpp"
+#include "outboard/runtime/run_loop.hpp"
+#include "outboard/runtime/task.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace outboard {
+
+struct DeviceHostOptions {
+    PciAddress address;
+    DriverOptions driver;
+    std::size_t arena_bytes = 0;  ///< what exports and programs need; the driver's own need is added
+};
+
+/// Made, used and destroyed on the thread of its loop. A device that is not bound to vfio-pci is bound first,
+/// and belongs to its old driver again after close().
+class DeviceHost {
+  public:
+    /// Finds the driver, binds and opens the device, makes its arena and starts the driver. When one of these
+    /// fails the device is as it was before. Throws Error.
+    static Task<std::unique_ptr<DeviceHost>> open(RunLoop& loop, DeviceHostOptions options);
+    DeviceHost(const DeviceHost&) = delete;
+    DeviceHost& operator=(const DeviceHost&) = delete;
+    DeviceHost(DeviceHost&&) = delete;
+    DeviceHost& operator=(DeviceHost&&) = delete;
+    ~DeviceHost() = default;
+
+    Driver& driver() noexcept { return *driver_; }
+    const DriverDescription& description() const noexcept { return *description_; }
+    /// This process took the device from a kernel driver (or found it with none).
+    bool bound_here() const noexcept { return bound_here_; }
+    /// The driver's disk `index`. Throws Error (not_found) that lists what is there.
+    BlockDevice& disk(unsigned index);
+
+    /// Brings the device to rest and closes it; with `hand_back` its old driver gets it. Every queue must be
+    /// gone. Throws Error when something of that fails; the rest is done all the same.
+    Task<void> close(bool hand_back);
+
+  private:
+    DeviceHost() = default;
+    Task<void> start(RunLoop& loop, DeviceHostOptions options);
+
+    PciAddress address_;
+    const DriverDescription* description_ = nullptr;
+    bool bound_here_ = false;
+    std::unique_ptr<Device> device_;
+    std::unique_ptr<Driver> driver_;
+};
+
+/// A line for people: "2.0 GiB  QEMU HARDDISK  QM00001".
+std::string describe_disk(const BlockInfo& info);
+
+/// A size for people: "32 GiB", "1.5 MiB", "512 bytes".
+std::string format_bytes(std::uint64_t bytes);
+
+}  // namespace outboard

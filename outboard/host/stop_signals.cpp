@@ -1,0 +1,53 @@
+#include "outboard/host/stop_signals.hpp"
+
+#include "outboard/base/error.hpp"
+
+#include <cerrno>
+#include <csignal>
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+namespace outboard {
+
+namespace {
+
+sigset_t stop_set() {
+    sigset_t set;
+    ::sigemptyset(&set);
+    ::sigaddset(&set, SIGINT);
+    ::sigaddset(&set, SIGTERM);
+    return set;
+}
+
+}  // namespace
+
+StopSignals::StopSignals() {
+    const sigset_t set = stop_set();
+    ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    file_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!file_)
+        throw_errno(errno, "wait for", "signals");
+}
+
+StopSignals::~StopSignals() {
+    const sigset_t set = stop_set();
+    ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+Task<void> StopSignals::next(RunLoop& loop) {
+    while (!take()) {
+        const int result = co_await loop.poll(file_.get(), POLLIN);
+        if (result < 0)
+            throw_errno(-result, "wait for", "signals");
+    }
+}
+
+bool StopSignals::take() noexcept {
+    signalfd_siginfo information{};
+    return ::read(file_.get(), &information, sizeof information) == sizeof information;
+}
+
+}  // namespace outboard

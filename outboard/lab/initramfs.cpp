@@ -52,39 +52,25 @@ const std::vector<std::string>& standard_modules() {
                                                 "e1000",
                                                 "e1000e",
                                                 "igb",
-                                                "igbvf",
                                                 "8139cp",
                                                 "8139too",
+                                                "ne2k_pci",
                                                 "8250_pci",
                                                 "xhci_pci",
                                                 "usbhid",
                                                 "usb_storage",
-                                                "usbkbd",
-                                                "uas",
-                                                "bochs",
-                                                "ppdev",
-                                                "parport_pc",
-                                                "i2c_i801",
                                                 "null_blk",
                                                 "brd",
                                                 "loop",
-                                                "dm_mod",
                                                 "ext4",
-                                                "xfs",
                                                 "vfat",
                                                 "nls_ascii",
                                                 "nls_cp437",
                                                 "nls_utf8",
                                                 "crc32c_generic",
                                                 "crc32c_intel",
-                                                "9p",
-                                                "9pnet_virtio",
                                                 "af_packet",
-                                                "bridge",
                                                 "veth",
-                                                "atkbd",
-                                                "serio_raw",
-                                                "i8042",
                                                 "msr",
                                                 "pci_stub"};
     return names;
@@ -105,9 +91,8 @@ void add_busybox(FileSet& files, const fs::path& busybox) {
     std::istringstream applets(run_command(
         {.argv = {busybox.string(), "--list"}, .environment = {}, .directory = {}}, "list", "busybox"));
     for (std::string name; std::getline(applets, name);)
-        for (const std::string directory : {"/usr/bin/", "/usr/sbin/"})
-            if (!files.contains("/usr/bin/" + name) && !files.contains("/usr/sbin/" + name))
-                files.add_link("/usr/bin/" + name, "busybox");
+        if (!files.contains("/usr/bin/" + name) && !files.contains("/usr/sbin/" + name))
+            files.add_link("/usr/bin/" + name, "busybox");
     // The kernel calls /sbin/modprobe.
     files.add_link("/usr/sbin/modprobe", "../bin/busybox");
 }
@@ -213,6 +198,8 @@ FileSet project_files(const fs::path& programs, const fs::path& stripped) {
         if (!entry.is_regular_file() || ::access(entry.path().c_str(), X_OK) != 0)
             continue;
         const std::string name = entry.path().filename().string();
+        if (name == "outboard-lab")
+            continue;
         const fs::path copy = stripped / fmt::format("{}-{}", name, digest(file_stamp(entry.path())));
         build_once(copy, [&](const fs::path& temporary) {
             for (const auto& old : fs::directory_iterator(stripped))

@@ -38,8 +38,8 @@ std::string reduced_aliases(const std::string& modules_alias, const std::set<std
 /// The part that changes with the kernel and the machine's tools only: directories, users, modules, tools.
 FileSet system_files(const Kernel& kernel, const Tools& tools, const ModuleWishes& wishes);
 
-/// The part with the project's programs: all of `programs` (a directory), stripped copies of which are kept
-/// in `stripped`. The lab's init among them becomes /init. Throws Error.
+/// The part with the project's programs: all of `programs` (a directory) but the lab itself, stripped copies
+/// of which are kept in `stripped`. The lab's init among them becomes /init. Throws Error.
 FileSet project_files(const std::filesystem::path& programs, const std::filesystem::path& stripped);
 
 /// Writes a file set below `directory` once and returns the archive. Those not used for a week are removed.

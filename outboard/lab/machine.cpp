@@ -10,6 +10,12 @@ namespace outboard::lab {
 
 namespace {
 
+// Half of the boot of a distribution's kernel, emulated, is self tests of its cryptography and key rings,
+// which a lab does not need.
+constexpr const char* kernel_parameters =
+    "console=ttyS0 quiet panic=-1 random.trust_cpu=on tsc=reliable no_timer_check cryptomgr.notests "
+    "initcall_blacklist=jent_mod_init,crypto_kdf108_init,init_encrypted,load_system_certificate_list";
+
 void replace_all(std::string& text, const std::string& from, const std::string& to) {
     for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
         text.replace(at, from.size(), to);

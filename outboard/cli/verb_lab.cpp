@@ -18,9 +18,6 @@ namespace {
 [[noreturn]] void become_lab(std::vector<std::string> words) {
     std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe");
     program.replace_filename("outboard-lab");
-    // The parser takes "--" away when it comes first; then a command follows, else an option.
-    if (!words.empty() && !words.front().starts_with('-'))
-        words.insert(words.begin(), "--");
     words.insert(words.begin(), "outboard lab");
     std::vector<char*> argv;
     for (std::string& word : words)

@@ -144,20 +144,16 @@ void FileSet::add_tree(const std::string& path, const fs::path& source) {
     }
 }
 
-void FileSet::add_libraries(const fs::path& program) {
-    for (const auto& [path, source] : shared_libraries(program))
+void FileSet::add_libraries(const std::map<std::string, fs::path>& libraries) {
+    for (const auto& [path, source] : libraries)
         if (!contains(merged(path)))
             add_file(merged(path), source);
 }
 
 void FileSet::add_program(const std::string& path, const fs::path& program) {
-    add_program(path, program, program);
-}
-
-void FileSet::add_program(const std::string& path, const fs::path& program, const fs::path& stripped) {
-    add_file(path, stripped);
+    add_file(path, program);
     items_[path].mode = 0755;
-    add_libraries(program);
+    add_libraries(shared_libraries(program));
 }
 
 std::string FileSet::description() const {

@@ -27,10 +27,8 @@ class FileSet {
     void add_tree(const std::string& path, const std::filesystem::path& source);
     /// A program of the host with the shared libraries it needs, at their own paths. Throws Error.
     void add_program(const std::string& path, const std::filesystem::path& program);
-    /// The same for a program with debug information, of which `stripped` (made by the caller) is the copy to
-    /// take.
-    void add_program(const std::string& path, const std::filesystem::path& program,
-                     const std::filesystem::path& stripped);
+    /// Shared libraries, as shared_libraries() lists them; those that are there already stay.
+    void add_libraries(const std::map<std::string, std::filesystem::path>& libraries);
 
     /// Whether there is an entry of that path.
     bool contains(const std::string& path) const { return items_.contains(path); }
@@ -46,8 +44,6 @@ class FileSet {
         unsigned mode = 0644;
         std::string text;  // content, link target or host path
     };
-
-    void add_libraries(const std::filesystem::path& program);
 
     std::map<std::string, Item> items_;
 };

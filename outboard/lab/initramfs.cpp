@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <set>
 #include <sstream>
 
@@ -19,73 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What drivers and exports need, the in-kernel drivers of the lab's devices (the peers and oracles of ours),
-// and file systems. A kernel that has one built in, or lacks it, is fine.
-const std::vector<std::string>& standard_modules() {
-    static const std::vector<std::string> names{"vfio",
-                                                "vfio_iommu_type1",
-                                                "vfio_pci",
-                                                "uio_pci_generic",
-                                                "ublk_drv",
-                                                "tun",
-                                                "uinput",
-                                                "cuse",
-                                                "fuse",
-                                                "nbd",
-                                                "vduse",
-                                                "virtio_pci",
-                                                "virtio_console",
-                                                "virtio_blk",
-                                                "virtio_net",
-                                                "virtio_input",
-                                                "virtio_iommu",
-                                                "evdev",
-                                                "sd_mod",
-                                                "sg",
-                                                "ata_piix",
-                                                "ahci",
-                                                "ata_generic",
-                                                "pata_cmd64x",
-                                                "pata_sil680",
-                                                "sata_sil",
-                                                "nvme",
-                                                "e1000",
-                                                "e1000e",
-                                                "igb",
-                                                "8139cp",
-                                                "8139too",
-                                                "ne2k_pci",
-                                                "8250_pci",
-                                                "xhci_pci",
-                                                "usbhid",
-                                                "usb_storage",
-                                                "null_blk",
-                                                "brd",
-                                                "loop",
-                                                "ext4",
-                                                "vfat",
-                                                "nls_ascii",
-                                                "nls_cp437",
-                                                "nls_utf8",
-                                                "crc32c_generic",
-                                                "crc32c_intel",
-                                                "af_packet",
-                                                "veth",
-                                                "msr",
-                                                "pci_stub"};
-    return names;
-}
-
-std::string file_name_without_ko(const std::string& path) {
-    const std::string file = fs::path(path).filename().string();
-    return ModuleIndex::normal(file.substr(0, file.find('.')));
-}
-
-std::string decompressed_name(const std::string& path) {
-    const std::size_t ko = path.rfind(".ko");
-    return path.substr(0, ko) + ".ko";
-}
-
 void add_busybox(FileSet& files, const fs::path& busybox) {
     files.add_file("/usr/bin/busybox", busybox);
     std::istringstream applets(run_command(
@@ -97,68 +31,39 @@ void add_busybox(FileSet& files, const fs::path& busybox) {
     files.add_link("/usr/sbin/modprobe", "../bin/busybox");
 }
 
-}  // namespace
+struct Stripped {
+    fs::path program;
+    std::map<std::string, fs::path> libraries;
+};
 
-std::string reduced_modules_dep(const std::string& modules_dep, const std::set<std::string>& paths) {
-    std::string result;
-    std::istringstream lines(modules_dep);
-    for (std::string line; std::getline(lines, line);) {
-        if (!paths.contains(line.substr(0, line.find(':'))))
-            continue;
-        std::istringstream words(line);
-        std::string separator;
-        for (std::string word; words >> word; separator = " ") {
-            const bool first = word.ends_with(':');
-            result += separator + decompressed_name(word) + (first ? ":" : "");
-        }
-        result += "\n";
-    }
-    return result;
-}
-
-std::string reduced_aliases(const std::string& modules_alias, const std::set<std::string>& names) {
-    std::string result;
-    std::istringstream lines(modules_alias);
-    for (std::string line; std::getline(lines, line);)
-        if (names.contains(ModuleIndex::normal(line.substr(line.rfind(' ') + 1))))
-            result += line + "\n";
-    return result;
-}
-
-void add_modules(FileSet& files, const Kernel& kernel, const ModuleWishes& wishes) {
-    const std::string dependencies = read_text(kernel.module_tree / "modules.dep");
-    const ModuleIndex index(dependencies);
-    std::vector<std::string> wanted = standard_modules();
-    for (const std::string& name : wishes.extra) {
-        if (!index.contains(name))
-            throw Error({.kind = ErrorKind::not_found,
-                         .action = "add the module",
-                         .subject = name,
-                         .cause = "the kernel " + kernel.release + " has none of that name",
-                         .remedy = "look into " + kernel.module_tree.string()});
-        wanted.push_back(name);
-    }
-    std::set<std::string> paths = index.closure(wanted);
-    std::erase_if(paths, [&](const std::string& path) {
-        return std::ranges::any_of(wishes.without, [&](const std::string& name) {
-            return ModuleIndex::normal(name) == file_name_without_ko(path);
-        });
+// A copy of a program without debug information, and the list of its libraries; both kept in `directory` for
+// as long as the program stays the same, because there are many programs and most runs follow the build of
+// one.
+Stripped stripped_copy(const fs::path& program, const fs::path& directory) {
+    const std::string name = program.filename().string();
+    const fs::path copy = directory / fmt::format("{}-{}", name, digest(file_stamp(program)));
+    build_once(copy, [&](const fs::path& temporary) {
+        for (const auto& old : fs::directory_iterator(directory))
+            if (const std::string file = old.path().filename().string();
+                file.size() == copy.filename().string().size() && file.starts_with(name + "-"))
+                fs::remove_all(old.path());
+        fs::create_directories(temporary);
+        run_command({.argv = {"strip", "--strip-debug", "-o", (temporary / name).string(), program.string()},
+                     .environment = {},
+                     .directory = {}},
+                    "copy", program.string());
+        std::ofstream list(temporary / "libraries");
+        for (const auto& [path, source] : shared_libraries(program))
+            list << path << "\n";
     });
-    const std::string root = "/usr/lib/modules/" + kernel.release + "/";
-    std::set<std::string> names;
-    for (const std::string& path : paths) {
-        names.insert(file_name_without_ko(path));
-        if (path.ends_with(".ko"))
-            files.add_file(root + path, kernel.module_tree / path);
-        else
-            files.add_compressed(root + decompressed_name(path), kernel.module_tree / path);
-    }
-    files.add_text(root + "modules.dep", reduced_modules_dep(dependencies, paths));
-    files.add_text(root + "modules.alias",
-                   reduced_aliases(read_text(kernel.module_tree / "modules.alias"), names));
-    for (const char* name : {"modules.builtin", "modules.order"})
-        files.add_file(root + name, kernel.module_tree / name);
+    Stripped result{.program = copy / name, .libraries = {}};
+    std::ifstream list(copy / "libraries");
+    for (std::string path; std::getline(list, path);)
+        result.libraries.emplace(path, path);
+    return result;
 }
+
+}  // namespace
 
 FileSet system_files(const Kernel& kernel, const Tools& tools, const ModuleWishes& wishes) {
     FileSet files;
@@ -200,18 +105,10 @@ FileSet project_files(const fs::path& programs, const fs::path& stripped) {
         const std::string name = entry.path().filename().string();
         if (name == "outboard-lab")
             continue;
-        const fs::path copy = stripped / fmt::format("{}-{}", name, digest(file_stamp(entry.path())));
-        build_once(copy, [&](const fs::path& temporary) {
-            for (const auto& old : fs::directory_iterator(stripped))
-                if (const std::string file = old.path().filename().string();
-                    file.size() == name.size() + 17 && file.starts_with(name + "-"))
-                    fs::remove(old.path());
-            run_command({.argv = {"strip", "--strip-debug", "-o", temporary.string(), entry.path().string()},
-                         .environment = {},
-                         .directory = {}},
-                        "copy", entry.path().string());
-        });
-        files.add_program(name == "outboard-lab-init" ? "/init" : "/usr/bin/" + name, entry.path(), copy);
+        const Stripped copy = stripped_copy(entry.path(), stripped);
+        const std::string path = name == "outboard-lab-init" ? "/init" : "/usr/bin/" + name;
+        files.add_file(path, copy.program);
+        files.add_libraries(copy.libraries);
     }
     if (!files.contains("/init"))
         throw Error({.kind = ErrorKind::not_found,

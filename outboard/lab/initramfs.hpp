@@ -3,6 +3,7 @@
 
 #include "outboard/lab/file_set.hpp"
 #include "outboard/lab/kernel.hpp"
+#include "outboard/lab/modules.hpp"
 
 #include <filesystem>
 #include <string>
@@ -18,22 +19,6 @@ struct Tools {
     std::vector<std::filesystem::path> dlopened;  ///< libraries that these load by name
     std::filesystem::path pci_ids;                ///< names of PCI devices; may be empty
 };
-
-/// Which modules the guest gets.
-struct ModuleWishes {
-    std::vector<std::string> extra;  ///< beside those every lab has; Error when the kernel has no such module
-    std::vector<std::string> without;  ///< left out, so that a test can see a kernel without them
-};
-
-/// Module files and indices (modules.dep, modules.alias) of the modules that the lab needs of `kernel`.
-/// Throws Error.
-void add_modules(FileSet& files, const Kernel& kernel, const ModuleWishes& wishes);
-
-/// The lines of modules.dep whose modules are in `paths`, with the names of decompressed files.
-std::string reduced_modules_dep(const std::string& modules_dep, const std::set<std::string>& paths);
-
-/// The lines of modules.alias or modules.softdep whose modules are in `names`.
-std::string reduced_aliases(const std::string& modules_alias, const std::set<std::string>& names);
 
 /// The part that changes with the kernel and the machine's tools only: directories, users, modules, tools.
 FileSet system_files(const Kernel& kernel, const Tools& tools, const ModuleWishes& wishes);

@@ -8,7 +8,6 @@
 #include "outboard/lab/layout.hpp"
 #include "outboard/lab/process.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <sstream>
@@ -77,11 +76,6 @@ bool younger_than_a_day(const fs::path& path) {
     return !error && fs::file_time_type::clock::now() - time < std::chrono::hours(24);
 }
 
-std::string module_name(const std::string& path) {
-    const std::string file = fs::path(path).filename().string();
-    return ModuleIndex::normal(file.substr(0, file.find('.')));
-}
-
 }  // namespace
 
 Kernel prepare_kernel(const fs::path& lab_directory, AptArchive& archive, const std::string& wish) {
@@ -101,40 +95,6 @@ Kernel prepare_kernel(const fs::path& lab_directory, AptArchive& archive, const 
                [&](const fs::path& temporary) { make_kernel(temporary, archive, package); });
     write_file(answer, package.release + "\n");
     return ready(package.release);
-}
-
-std::string ModuleIndex::normal(const std::string& name) {
-    std::string result = name;
-    std::ranges::replace(result, '-', '_');
-    return result;
-}
-
-ModuleIndex::ModuleIndex(const std::string& modules_dep) {
-    std::istringstream lines(modules_dep);
-    for (std::string line; std::getline(lines, line);) {
-        const std::size_t colon = line.find(':');
-        if (colon == std::string::npos)
-            continue;
-        const std::string path = line.substr(0, colon);
-        paths_[module_name(path)] = path;
-        std::istringstream words(line.substr(colon + 1));
-        for (std::string word; words >> word;)
-            needs_[path].push_back(word);
-    }
-}
-
-std::set<std::string> ModuleIndex::closure(const std::vector<std::string>& names) const {
-    std::set<std::string> result;
-    for (const std::string& name : names) {
-        const auto found = paths_.find(normal(name));
-        if (found == paths_.end())
-            continue;
-        result.insert(found->second);
-        // depmod lists the dependencies of the dependencies too.
-        if (const auto needs = needs_.find(found->second); needs != needs_.end())
-            result.insert(needs->second.begin(), needs->second.end());
-    }
-    return result;
 }
 
 }  // namespace outboard::lab

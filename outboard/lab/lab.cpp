@@ -51,7 +51,7 @@ Parts prepare(const fs::path& directory, const LabOptions& options, const std::s
     parts.archives.push_back(kept_archive(system_files(parts.kernel, tools, options.modules), kept));
     const fs::path programs = program_directory();
     parts.archives.push_back(
-        kept_archive(project_files(programs, directory / "stripped" / digest(programs.string())), kept));
+        kept_archive(project_files(programs, directory / "programs" / digest(programs.string())), kept));
     return parts;
 }
 

@@ -159,6 +159,8 @@ int main(int argc, char** argv) {
     try {
         app.parse(argc, argv);
         words.options.command = app.remaining();
+        if (!words.options.command.empty() && words.options.command.front() == "--")
+            words.options.command.erase(words.options.command.begin());
         return run(words);
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : static_cast<int>(ErrorKind::usage);

@@ -61,6 +61,13 @@ void write_file(const fs::path& path, const std::string& text) {
         throw_errno(errno, "write", path.string());
 }
 
+// Without the colon of an epoch, which would divide a list of library directories.
+std::string directory_name(const PackageVersion& package) {
+    std::string name = fmt::format("{}_{}", package.name, package.version);
+    std::ranges::replace(name, ':', '_');
+    return name;
+}
+
 const std::vector<std::string>& source_releases() {
     static const std::vector<std::string> releases{"bookworm", "trixie",  "oldstable",
                                                    "stable",   "testing", "sid"};
@@ -190,7 +197,7 @@ std::vector<PackageVersion> AptArchive::find(const std::string& name_pattern) {
 
 fs::path AptArchive::unpack(const PackageVersion& package) {
     configure();
-    fs::path target = directory_ / "packages" / fmt::format("{}_{}", package.name, package.version);
+    fs::path target = directory_ / "packages" / directory_name(package);
     build_once(target, [&](const fs::path& temporary) {
         progress(fmt::format("fetching {} {} from {}", package.name, package.version, package.suite));
         fs::path download = temporary;
@@ -215,7 +222,7 @@ fs::path AptArchive::unpack(const PackageVersion& package) {
     return target;
 }
 
-fs::path AptArchive::unpack(const std::string& name, const std::string& suite) {
+PackageVersion AptArchive::version_in(const std::string& name, const std::string& suite) {
     const std::vector<PackageVersion> found = find("^" + name + "$");
     const auto package = std::ranges::find_if(
         found, [&](const PackageVersion& one) { return one.name == name && one.suite == suite; });
@@ -225,35 +232,32 @@ fs::path AptArchive::unpack(const std::string& name, const std::string& suite) {
                      .subject = name,
                      .cause = fmt::format("the suite {} has no such package", suite),
                      .remedy = fmt::format("choose one of {}", fmt::join(suites(), ", "))});
-    return unpack(*package);
+    return *package;
+}
+
+fs::path AptArchive::unpack(const std::string& name, const std::string& suite) {
+    return unpack(version_in(name, suite));
 }
 
 fs::path AptArchive::unpack_with_dependencies(const std::string& name, const std::string& suite) {
-    const std::vector<PackageVersion> found = find("^" + name + "$");
-    const auto package = std::ranges::find_if(
-        found, [&](const PackageVersion& one) { return one.name == name && one.suite == suite; });
-    if (package == found.end())
-        throw Error({.kind = ErrorKind::not_found,
-                     .action = "fetch",
-                     .subject = name,
-                     .cause = fmt::format("the suite {} has no such package", suite),
-                     .remedy = fmt::format("choose one of {}", fmt::join(suites(), ", "))});
-    fs::path target = directory_ / "packages" / fmt::format("{}_{}+dependencies", name, package->version);
+    const PackageVersion package = version_in(name, suite);
+    fs::path target = directory_ / "packages" / (directory_name(package) + "+dependencies");
     build_once(target, [&](const fs::path& temporary) {
-        progress(fmt::format("fetching {} {} from {} with what it needs", name, package->version, suite));
+        progress(fmt::format("fetching {} {} from {} with what it needs", name, package.version, suite));
         const fs::path archives = directory_ / "cache" / "archives";
-        for (const auto& entry : fs::directory_iterator(archives))
-            if (entry.path().extension() == ".deb")
-                fs::remove(entry.path());
-        run({"apt-get", "-qq", "-y", "--no-install-recommends", "--download-only", "-o",
-             "Binary::apt-get::Keep=1", "-o", "APT::Keep-Downloaded-Packages=true", "--allow-downgrades",
-             "-t", suite, "install", fmt::format("{}={}", name, package->version)},
+        const auto for_each_package = [&](const auto& action) {
+            for (const auto& entry : fs::directory_iterator(archives))
+                if (entry.path().extension() == ".deb")
+                    action(entry.path());
+        };
+        for_each_package([](const fs::path& left_over) { fs::remove(left_over); });
+        run({"apt-get", "-qq", "-y", "--no-install-recommends", "--download-only", "-t", suite, "install",
+             fmt::format("{}={}", name, package.version)},
             "fetch", name);
-        for (const auto& entry : fs::directory_iterator(archives))
-            if (entry.path().extension() == ".deb") {
-                run({"dpkg-deb", "-x", entry.path().string(), temporary.string()}, "unpack", name);
-                fs::remove(entry.path());
-            }
+        for_each_package([&](const fs::path& one) {
+            run({"dpkg-deb", "-x", one.string(), temporary.string()}, "unpack", name);
+            fs::remove(one);
+        });
     });
     return target;
 }

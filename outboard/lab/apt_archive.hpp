@@ -48,6 +48,7 @@ class AptArchive {
   private:
     void configure();
     void update();
+    PackageVersion version_in(const std::string& name, const std::string& suite);
     bool lists_are_older_than_a_day() const;
     std::string run(std::vector<std::string> argv, const std::string& action, const std::string& subject,
                     const std::filesystem::path& working_directory = {}) const;

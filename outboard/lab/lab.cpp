@@ -41,9 +41,9 @@ struct Parts {
 
 Parts prepare(const fs::path& directory, const LabOptions& options, const std::string& wish) {
     Parts parts;
-    parts.qemu = find_qemu(directory, options.qemu, options.devices);
     const PartsLock lock(directory);
     AptArchive archive(directory / "apt");
+    parts.qemu = find_qemu(archive, options.qemu, options.devices);
     parts.kernel = prepare_kernel(directory, archive, wish);
     const bool debugger = options.gdb_port.has_value();
     const Tools tools = find_tools(directory, archive, debugger);
@@ -225,6 +225,7 @@ LabResult run_lab(const LabOptions& options) {
                      .files = {},
                      .console = run.logs() / "console.log"};
     RunPlan plan{.qemu = qemu_arguments(machine),
+                 .environment = parts.qemu.environment,
                  .port = guest_end.release(),
                  .host_end = host_end.get(),
                  .console = result.console,

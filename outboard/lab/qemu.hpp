@@ -7,14 +7,22 @@
 
 namespace outboard::lab {
 
+class AptArchive;
+
 /// A QEMU that can be run.
 struct Qemu {
-    std::vector<std::string> argv;  ///< the program, and what it needs to find its own parts
+    std::vector<std::string> argv;         ///< the program, and what it needs to find its own parts
+    std::vector<std::string> environment;  ///< "NAME=value"
 };
 
-/// The QEMU that `wish` means: "auto" is the machine's own; else the path of a program. Throws Error with the
-/// kind not_found when there is none.
-Qemu find_qemu(const std::filesystem::path& lab_directory, const std::string& wish,
-               const std::vector<std::string>& devices);
+/// The suite whose QEMU is newer than the machine's own and runs with its libraries.
+inline constexpr const char* newer_qemu_suite = "bookworm-backports";
+
+/// The QEMU that `wish` means: "auto" is the machine's own, but the newer one when that lacks one of
+/// `devices` (names as
+/// --device takes them); "newer" is the one of newer_qemu_suite; a suite's name is that suite's; anything
+/// else is the path of a program. Those of suites are fetched and run without being installed. The caller
+/// holds a PartsLock. Throws Error, with the kind not_found when there is no QEMU.
+Qemu find_qemu(AptArchive& archive, const std::string& wish, const std::vector<std::string>& devices);
 
 }  // namespace outboard::lab

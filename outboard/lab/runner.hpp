@@ -16,11 +16,12 @@ inline constexpr int deadline_status = 124;
 
 /// What the run needs beside QEMU's command line.
 struct RunPlan {
-    std::vector<std::string> qemu;   ///< from qemu_arguments()
-    int port = -1;                   ///< QEMU's end of the channel, inherited by it
-    int host_end = -1;               ///< our end of the channel
-    std::filesystem::path console;   ///< what the guest's kernel writes
-    std::filesystem::path qemu_log;  ///< what QEMU writes
+    std::vector<std::string> qemu;         ///< from qemu_arguments()
+    std::vector<std::string> environment;  ///< for QEMU: "NAME=value"
+    int port = -1;                         ///< QEMU's end of the channel, inherited by it
+    int host_end = -1;                     ///< our end of the channel
+    std::filesystem::path console;         ///< what the guest's kernel writes
+    std::filesystem::path qemu_log;        ///< what QEMU writes
     std::chrono::seconds deadline{600};
     bool terminal = false;      ///< standard input is a terminal that the guest's command gets
     bool forward_input = true;  ///< carry standard input to the command

@@ -3,6 +3,7 @@
 #include "outboard/base/error.hpp"
 #include "outboard/base/file.hpp"
 #include "outboard/runtime/run_loop_impl.hpp"
+#include "outboard/runtime/thread_sanitizer.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -83,6 +84,7 @@ RunLoop::Impl::Impl(const RunLoopOptions& options) : stop_event(::eventfd(0, EFD
     params.cq_entries = 4 * options.entries;
     if (const int result = io_uring_queue_init_params(options.entries, &ring, &params); result < 0)
         explain_no_ring(-result);
+    ring_memory_taken();
     // Saves looking the descriptor up in each call; when the thread's table is full it works without.
     static_cast<void>(io_uring_register_ring_fd(&ring));
     slack_before = ::prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
@@ -91,6 +93,7 @@ RunLoop::Impl::Impl(const RunLoopOptions& options) : stop_event(::eventfd(0, EFD
 }
 
 RunLoop::Impl::~Impl() {
+    ring_memory_given_back();  // before it is: the next owner may be quick
     io_uring_queue_exit(&ring);
     if (slack_before > 0)
         ::prctl(PR_SET_TIMERSLACK, slack_before, 0, 0, 0);

@@ -56,7 +56,8 @@ TimePoint BlockIo::poll(TimePoint now) noexcept {
     for (BlockRequest* request : std::span(finished).first(count))
         static_cast<Operation*>(request->owner)->finish();
     submit_waiting();
-    return queue_->next_reap(now);
+    // What a resumed task has done may have ended it: the loop must see that before it sleeps.
+    return count > 0 ? now : queue_->next_reap(now);
 }
 
 void BlockIo::start(Operation& operation) noexcept {

@@ -64,6 +64,8 @@ Task<bool> reset_channel(ChannelAccess access) {
     co_return !all_ones(access.channel.peek());
 }
 
+namespace {
+
 Task<Signature> find_device(ChannelAccess access, unsigned unit) {
     if (all_ones(access.channel.select_blindly(unit)))
         co_return Signature::none;
@@ -73,6 +75,15 @@ Task<Signature> find_device(ChannelAccess access, unsigned unit) {
     if (const auto status = access.channel.peek(); all_ones(status) || status.raw() == 0)
         co_return Signature::none;
     co_return access.channel.signature();
+}
+
+}  // namespace
+
+Task<Signatures> find_devices(ChannelAccess access) {
+    Signatures signatures{};
+    for (unsigned unit = 0; unit < signatures.size(); ++unit)
+        signatures[unit] = co_await find_device(access, unit);
+    co_return signatures;
 }
 
 Task<void> run_command(ChannelAccess access, unsigned unit, TaskFile task) {

@@ -7,6 +7,7 @@
 #include "outboard/runtime/run_loop.hpp"
 #include "outboard/runtime/task.hpp"
 
+#include <array>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -43,8 +44,13 @@ std::string unit_name(const ChannelAccess& access, unsigned unit);
 /// something answers.
 Task<bool> reset_channel(ChannelAccess access);
 
-/// Looks for device `unit` after a reset, by its signature. Waits while it is busy.
-Task<Signature> find_device(ChannelAccess access, unsigned unit);
+/// Of device 0 and device 1.
+using Signatures = std::array<Signature, 2>;
+
+/// Looks for both devices by their signatures, waiting while they are busy. Right after a reset and before
+/// anything else: both devices take what is written to the command block of either, so the first command
+/// spoils both.
+Task<Signatures> find_devices(ChannelAccess access);
 
 /// IDENTIFY DEVICE. Throws Error when the command fails, or what it tells is not a disk that can be driven.
 Task<DiskIdentity> identify_device(ChannelAccess access, unsigned unit);

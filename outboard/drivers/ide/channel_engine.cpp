@@ -44,12 +44,12 @@ Task<void> ChannelEngine::start() {
     const bool answers = co_await reset_channel(access());
     if (!answers)
         co_return;
+    const auto signatures = co_await find_devices(access());
     for (unsigned unit = 0; unit < disks_.size(); ++unit)
-        co_await start_disk(unit);
+        co_await start_disk(unit, signatures[unit]);
 }
 
-Task<void> ChannelEngine::start_disk(unsigned unit) {
-    const Signature signature = co_await find_device(access(), unit);
+Task<void> ChannelEngine::start_disk(unsigned unit, Signature signature) {
     if (signature == Signature::packet)
         tell(unit_name(access(), unit) + " is a packet (ATAPI) device: left alone");
     if (signature != Signature::ata)
@@ -450,20 +450,17 @@ void ChannelEngine::recover(BlockStatus status, unsigned attempts_allowed) noexc
 }
 
 Task<void> ChannelEngine::recovery() {
-    const bool answers = co_await reset_channel(access());
+    Signatures signatures{};
+    if (co_await reset_channel(access()))
+        signatures = co_await find_devices(access());
     for (const auto& disk : disks_) {
-        if (!disk || disk->failed())
-            continue;
-        if (answers)
-            co_await recover_disk(*disk);
-        else
-            disk->fail();
+        if (disk && !disk->failed())
+            co_await recover_disk(*disk, signatures[disk->unit()]);
     }
 }
 
-Task<void> ChannelEngine::recover_disk(Disk& disk) {
+Task<void> ChannelEngine::recover_disk(Disk& disk, Signature signature) {
     try {
-        const Signature signature = co_await find_device(access(), disk.unit());
         if (signature == Signature::ata) {
             const DiskIdentity identity = co_await identify_device(access(), disk.unit());
             if (identity.model == disk.identity().model && identity.serial == disk.identity().serial &&

@@ -101,14 +101,14 @@ class ChannelEngine {
     void not_ready(TimePoint now) noexcept;
     void recover(BlockStatus status, unsigned attempts_allowed) noexcept;
     Task<void> recovery();
-    Task<void> recover_disk(Disk& disk);
+    Task<void> recover_disk(Disk& disk, Signature signature);
     void recovered(TimePoint now) noexcept;
     void fail_disk(Disk& disk) noexcept;
     void tell(std::string_view text) const noexcept;
     template <class Make>
     void tell_made(Make&& make) const noexcept;
 
-    Task<void> start_disk(unsigned unit);
+    Task<void> start_disk(unsigned unit, Signature signature);
 
     RunLoop& loop_;
     DmaArena& arena_;

@@ -1,11 +1,11 @@
 // The `outboard` command: outboard VERB [DEVICE] [--json].
+#include "outboard/base/error.hpp"
+#include "outboard/cli/verb.hpp"
+
 #include <cstdio>
 #include <exception>
 
 #include <CLI/CLI.hpp>
-
-#include "outboard/base/error.hpp"
-#include "outboard/cli/verb.hpp"
 
 int main(int argc, char** argv) {
     using outboard::Error;
@@ -17,6 +17,10 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
     app.failure_message(CLI::FailureMessage::simple);
     try {
+        outboard::cli::add_list_verb(app, invocation);
+        outboard::cli::add_doctor_verb(app, invocation);
+        outboard::cli::add_bind_verb(app, invocation);
+        outboard::cli::add_unbind_verb(app, invocation);
         outboard::cli::add_run_verb(app, invocation);
         outboard::cli::add_bench_verb(app, invocation);
         outboard::cli::add_lab_verb(app, invocation);

@@ -14,10 +14,13 @@ void add_json_flag(CLI::App& verb, Invocation& invocation) {
     verb.add_flag("--json", invocation.json, "Print JSON for programs instead of a table");
 }
 
-void print_json(const nlohmann::json& document) {
-    const std::string text = document.dump(2) + "\n";
+void print_text(std::string_view text) {
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
         throw_errno(errno, "write to", "standard output");
+}
+
+void print_json(const nlohmann::json& document) {
+    print_text(document.dump(2) + "\n");
 }
 
 }  // namespace outboard::cli

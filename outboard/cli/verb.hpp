@@ -1,6 +1,8 @@
 // What the verbs of the `outboard` command share. Each verb is one file, verb_NAME.cpp.
 #pragma once
 
+#include <string_view>
+
 #include <CLI/App.hpp>
 #include <nlohmann/json_fwd.hpp>
 
@@ -15,12 +17,19 @@ struct Invocation {
 /// Adds `--json` to a verb.
 void add_json_flag(CLI::App& verb, Invocation& invocation);
 
+/// Prints text to standard output. Throws Error when that fails.
+void print_text(std::string_view text);
+
 /// Prints one JSON document, indented, with a newline, to standard output. Throws Error when that fails.
 void print_json(const nlohmann::json& document);
 
 /// Each adds one verb with its options to `app`; both references must outlive the parse.
 void add_bench_verb(CLI::App& app, Invocation& invocation);
+void add_bind_verb(CLI::App& app, Invocation& invocation);
+void add_doctor_verb(CLI::App& app, Invocation& invocation);
 void add_lab_verb(CLI::App& app, Invocation& invocation);
+void add_list_verb(CLI::App& app, Invocation& invocation);
 void add_run_verb(CLI::App& app, Invocation& invocation);
+void add_unbind_verb(CLI::App& app, Invocation& invocation);
 
 }  // namespace outboard::cli

@@ -150,8 +150,12 @@ Task<void> serve(RunLoop& loop, StopSignals& signals, ublk::Control& control, De
                        .info = &disk.info(),
                        .queue_depth = exported->queue_depth(),
                        .taken_over = exported->taken_over()});
-    Task<void> signal = signals.next(loop);
-    co_await std::move(signal);
+    try {
+        Task<void> signal = signals.next(loop);
+        co_await std::move(signal);
+    } catch (const Cancelled&) {
+        // The loop was told to stop, or the signal came in the last moment of the start: the same end.
+    }
     Task<void> ending = end_export(loop, signals, *exported, options.grace, report);
     co_await std::move(ending);
 }

@@ -53,6 +53,7 @@ class FakeMachine {
         return {.sys = root_ / "sys",
                 .proc = root_ / "proc",
                 .dev = root_ / "dev",
+                .modules = root_ / "modules",
                 .run = root_ / "run/outboard"};
     }
     Inventory inventory() const { return Inventory(paths()); }

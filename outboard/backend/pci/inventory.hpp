@@ -18,6 +18,7 @@ struct HostPaths {
     std::filesystem::path sys = "/sys";
     std::filesystem::path proc = "/proc";
     std::filesystem::path dev = "/dev";
+    std::filesystem::path modules = "/lib/modules";
     std::filesystem::path run = "/run/outboard";  ///< what has to be remembered until the next boot
 };
 

@@ -19,9 +19,7 @@ unsigned require_iommu_group(const std::string& action, const Inventory& invento
                  .action = action,
                  .subject = device.address.text(),
                  .cause = "no IOMMU is at work on this machine, so nothing would confine the device's DMA",
-                 .remedy =
-                     "turn the IOMMU on in the firmware (VT-d or AMD-Vi) and, on Intel processors, boot with "
-                     "intel_iommu=on; in a virtual machine give it a virtual IOMMU"});
+                 .remedy = iommu_remedy});
 }
 
 void throw_group_obstacles(const std::string& action, const PciDevice& device,

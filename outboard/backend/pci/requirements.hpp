@@ -11,6 +11,11 @@ namespace outboard {
 /// The kernel driver that gives a device to user space.
 inline constexpr const char* vfio_driver = "vfio-pci";
 
+/// What to do on a machine without an IOMMU at work.
+inline constexpr const char* iommu_remedy =
+    "turn the IOMMU on in the firmware (VT-d or AMD-Vi) and, on Intel processors, boot with intel_iommu=on; "
+    "in a virtual machine give it a virtual IOMMU";
+
 /// The device's IOMMU group. Throws Error (unsupported) saying whether the machine has no IOMMU at work or
 /// only this device is not behind it. `action` is what the message says was tried.
 unsigned require_iommu_group(const std::string& action, const Inventory& inventory, const PciDevice& device);

@@ -35,14 +35,13 @@ struct Mount {
     bool needed;
 };
 
-constexpr std::array<Mount, 9> mounts{{
+constexpr std::array<Mount, 8> mounts{{
     {"proc", "/proc", "", true},
     {"sysfs", "/sys", "", true},
     {"devtmpfs", "/dev", "", true},
     {"devpts", "/dev/pts", "ptmxmode=0666", true},
     {"tmpfs", "/dev/shm", "mode=1777", true},
     {"tmpfs", "/run", "mode=0755", true},
-    {"tmpfs", "/tmp", "mode=1777", true},
     {"debugfs", "/sys/kernel/debug", "", false},
     {"hugetlbfs", "/dev/hugepages", "", false},
 }};

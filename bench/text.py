@@ -31,9 +31,9 @@ def ratio_text(row, peer):
 
 def summary(report):
     """One line saying what was measured on what."""
-    guest = report["machine"]["guest"]
+    guest, rounds = report["machine"]["guest"], report["rows"][0]["pairs"]
     return (f"{guest['disk']} on {guest['controller']}, Linux {report['kernel']}, "
-            f"{guest['processors']} processors, {report['rows'][0]['pairs']} rounds")
+            f"{guest['processors']} processors, {rounds} round{'s' if rounds > 1 else ''}")
 
 
 def filesystem_line(report):

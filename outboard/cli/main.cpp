@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
         outboard::cli::add_bind_verb(app, invocation);
         outboard::cli::add_unbind_verb(app, invocation);
         outboard::cli::add_run_verb(app, invocation);
+        outboard::cli::add_stop_verb(app, invocation);
         outboard::cli::add_bench_verb(app, invocation);
         outboard::cli::add_lab_verb(app, invocation);
         app.parse(argc, argv);

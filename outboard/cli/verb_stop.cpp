@@ -1,0 +1,51 @@
+#include "outboard/cli/verb.hpp"
+#include "outboard/host/end_service.hpp"
+#include "outboard/runtime/run_loop.hpp"
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+namespace outboard::cli {
+
+namespace {
+
+struct Words {
+    std::string device;
+    bool force = false;
+};
+
+void run(const Words& words, const Invocation& invocation) {
+    std::vector<std::string> done;
+    EndOptions options;
+    options.address = PciAddress::parse(words.device);
+    options.force = words.force;
+    options.report = [&done](std::string_view line) { done.emplace_back(line); };
+    RunLoop loop;
+    loop.run(end_services(loop, options));
+    if (invocation.json) {
+        print_json({{"device", words.device}, {"done", done}});
+        return;
+    }
+    for (const std::string& line : done)
+        print_text(line + "\n");
+}
+
+}  // namespace
+
+void add_stop_verb(CLI::App& app, Invocation& invocation) {
+    const auto words = std::make_shared<Words>();
+    CLI::App* const verb = app.add_subcommand(
+        "stop", "End the `outboard run` of a device, or remove what a killed one left behind");
+    verb->add_option("device", words->device, "PCI address in full, such as 0000:00:04.0")->required();
+    verb->add_flag("--force", words->force,
+                   "Remove a block device that was left behind even when it is in use");
+    add_json_flag(*verb, invocation);
+    verb->callback([words, &invocation] { run(*words, invocation); });
+}
+
+}  // namespace outboard::cli

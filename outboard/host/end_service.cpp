@@ -1,0 +1,99 @@
+#include "outboard/host/end_service.hpp"
+
+#include "outboard/backend/pci/binding.hpp"
+#include "outboard/backend/pci/inventory.hpp"
+#include "outboard/backend/pci/usage.hpp"
+#include "outboard/base/error.hpp"
+#include "outboard/base/fd.hpp"
+#include "outboard/export/ublk/control.hpp"
+#include "outboard/export/ublk/served_device.hpp"
+#include "outboard/runtime/deadline.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace outboard {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+Task<int> ended(RunLoop& loop, int pidfd) {
+    co_return co_await loop.poll(pidfd, POLLIN);
+}
+
+Task<void> end_process(RunLoop& loop, int pid) {
+    const std::string subject = fmt::format("process {}", pid);
+    const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!process || ::syscall(SYS_pidfd_send_signal, process.get(), SIGTERM, nullptr, 0) != 0) {
+        if (errno == ESRCH)
+            co_return;
+        throw_errno(errno, "end", subject);
+    }
+    Task<int> waiting = ended(loop, process.get());
+    Task<int> limited = with_deadline(loop, std::move(waiting), 180s, subject);
+    co_await std::move(limited);
+}
+
+Task<void> remove_left_behind(ublk::Control& control, ublk::ServedDevice device, bool force) {
+    const std::vector<std::string> users =
+        disk_users(Inventory(), fmt::format("ublkb{}", device.info.device_id));
+    if (!users.empty() && !force)
+        throw Error(
+            {.kind = ErrorKind::busy,
+             .action = "remove",
+             .subject = device.path(),
+             .cause = join(users),
+             .remedy = fmt::format("`outboard run {} --disk {}` goes on with it; --force removes it, and "
+                                   "everything that waits for it fails",
+                                   device.disk.bdf(), device.disk.disk)});
+    Task<void> removal = control.remove(device.info.device_id);
+    co_await std::move(removal);
+}
+
+}  // namespace
+
+Task<void> end_services(RunLoop& loop, EndOptions options) {
+    ublk::Control control(loop);
+    Task<std::vector<ublk::ServedDevice>> search = ublk::find_served_devices(control);
+    std::vector<ublk::ServedDevice> devices = co_await std::move(search);
+    std::erase_if(devices, [&](const ublk::ServedDevice& device) {
+        return device.disk.bdf() != options.address.text();
+    });
+    if (devices.empty())
+        throw Error({.kind = ErrorKind::not_found,
+                     .action = "stop",
+                     .subject = options.address.text(),
+                     .cause = "no block device of it is served or left behind",
+                     .remedy = {}});
+    bool hand_back = false;
+    for (const ublk::ServedDevice& device : devices) {
+        if (device.has_server()) {
+            Task<void> end = end_process(loop, device.info.server_pid);
+            co_await std::move(end);
+            options.report(fmt::format("{}: process {} has ended", device.path(), device.info.server_pid));
+        } else {
+            Task<void> removal = remove_left_behind(control, device, options.force);
+            co_await std::move(removal);
+            options.report(
+                fmt::format("{}: left behind by process {}, removed", device.path(), device.info.server_pid));
+            hand_back = hand_back || device.disk.hand_back;
+        }
+    }
+    if (hand_back) {
+        const BindingChange change = Binder().restore(options.address);
+        options.report(fmt::format("{}: given back to {}", options.address.text(),
+                                   change.after.empty() ? "no driver" : change.after));
+    }
+}
+
+}  // namespace outboard

@@ -14,7 +14,8 @@
 
 namespace outboard {
 
-/// One DMA that the IOMMU blocked. Kernels limit how often they report, so faults are a sign, not a count.
+/// One DMA that the IOMMU blocked. Faults are a sign, not a count: Linux tells of about three within five
+/// seconds and is silent about the others.
 struct IommuFault {
     PciAddress device;   ///< the requester as the IOMMU saw it: behind a PCIe-to-PCI bridge, the bridge
     bool write = false;  ///< the device wanted to write memory; otherwise to read it

@@ -70,6 +70,12 @@ const Preset* find_preset(std::string_view name) {
                  .remedy = remedy});
 }
 
+// "nvme0", but "e1000-0".
+std::string device_id(const std::string& name, int number) {
+    const bool ends_with_digit = name.back() >= '0' && name.back() <= '9';
+    return fmt::format("{}{}{}", name, ends_with_digit ? "-" : "", number);
+}
+
 class Layout {
   public:
     void add(const std::string& text) {
@@ -80,7 +86,7 @@ class Layout {
             return;
         }
         const int number = count_[option.name]++;
-        const std::string id = fmt::format("{}{}", option.name, number);
+        const std::string id = device_id(option.name, number);
         switch (preset->shape) {
             case Shape::disk_port:
                 add_disk_on_controller(*preset, option, id, number);
@@ -151,7 +157,7 @@ class Layout {
         const std::string controller = fmt::format("{}-controller", preset.name);
         if (number == 0) {
             argument("-device", fmt::format("{},id={},addr={:x}", preset.model, controller, preset.slot));
-            place(fmt::format("{}0", preset.name), 0, preset.slot);
+            place(id, 0, preset.slot);
         }
         if (option.take("empty", "off") == "on")
             return;

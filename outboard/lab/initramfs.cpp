@@ -77,11 +77,13 @@ FileSet system_files(const Kernel& kernel, const Tools& tools, const ModuleWishe
     files.add_link("/etc/mtab", "../proc/self/mounts");
     files.add_text("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/tmp:/bin/sh\n");
     files.add_text("/etc/group", "root:x:0:\ndisk:x:6:\nuser:x:1000:\n");
+    // What mount tries, so that the kernel loads it.
+    files.add_text("/etc/filesystems", "ext4\nvfat\n");
     files.add_text("/etc/hostname", "lab\n");
     files.add_text("/etc/hosts", "127.0.0.1 localhost lab\n");
     files.add_text("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n");
-    for (const fs::path& program : tools.programs)
-        files.add_program("/usr/sbin/" + program.filename().string(), program);
+    for (const auto& [name, program] : tools.programs)
+        files.add_program("/usr/sbin/" + name, program);
     for (const fs::path& library : tools.dlopened)
         files.add_file("/usr/lib/x86_64-linux-gnu/" + library.filename().string(), library);
     if (!tools.fio.empty())
@@ -91,6 +93,9 @@ FileSet system_files(const Kernel& kernel, const Tools& tools, const ModuleWishe
     if (files.contains("/usr/sbin/mke2fs"))
         for (const char* name : {"mkfs.ext2", "mkfs.ext4"})
             files.add_link(fmt::format("/usr/sbin/{}", name), "mke2fs");
+    // Not busybox: its shell runs its own applets rather than the programs of the same names.
+    files.add_link("/usr/bin/sh", "../sbin/dash");
+    files.add_link("/usr/bin/bash", "../sbin/bash");
     add_busybox(files, tools.busybox);
     add_modules(files, kernel, wishes);
     return files;

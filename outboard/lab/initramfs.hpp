@@ -6,6 +6,7 @@
 #include "outboard/lab/modules.hpp"
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,9 +14,10 @@ namespace outboard::lab {
 
 /// Programs that the host or a package gives to the guest.
 struct Tools {
-    std::filesystem::path busybox;                ///< a static one
-    std::filesystem::path fio;                    ///< a static one
-    std::vector<std::filesystem::path> programs;  ///< dynamic ones, copied with their libraries to /usr/sbin
+    std::filesystem::path busybox;  ///< a static one
+    std::filesystem::path fio;      ///< a static one
+    std::map<std::string, std::filesystem::path>
+        programs;                                 ///< dynamic ones, by name; copied with their libraries
     std::vector<std::filesystem::path> dlopened;  ///< libraries that these load by name
     std::filesystem::path pci_ids;                ///< names of PCI devices; may be empty
 };

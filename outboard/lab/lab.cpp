@@ -3,27 +3,23 @@
 #include "outboard/base/error.hpp"
 #include "outboard/base/file.hpp"
 #include "outboard/lab/apt_archive.hpp"
-#include "outboard/lab/channel.hpp"
+#include "outboard/lab/guest_files.hpp"
 #include "outboard/lab/layout.hpp"
 #include "outboard/lab/machine.hpp"
-#include "outboard/lab/process.hpp"
 #include "outboard/lab/qemu.hpp"
 #include "outboard/lab/run_directory.hpp"
 #include "outboard/lab/runner.hpp"
 #include "outboard/lab/tools.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <fstream>
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
+#include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 namespace outboard::lab {
@@ -32,6 +28,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 struct Parts {
     Kernel kernel;
@@ -53,69 +53,6 @@ Parts prepare(const fs::path& directory, const LabOptions& options, const std::s
     parts.archives.push_back(
         kept_archive(project_files(programs, directory / "programs" / digest(programs.string())), kept));
     return parts;
-}
-
-// "SRC[:DEST]", where DEST is absolute or missing.
-std::pair<std::string, std::string> source_and_target(const std::string& text) {
-    const std::size_t colon = text.rfind(':');
-    if (colon == std::string::npos)
-        return {text, {}};
-    return {text.substr(0, colon), text.substr(colon + 1)};
-}
-
-std::vector<std::string> command_words(const LabOptions& options) {
-    if (!options.script.empty()) {
-        std::vector<std::string> words{"/tmp/" + fs::path(options.script).filename().string()};
-        words.insert(words.end(), options.command.begin(), options.command.end());
-        return words;
-    }
-    if (options.command.empty())
-        return {"/bin/sh", "-i"};
-    if (options.command.size() == 1)
-        return {"/bin/sh", "-c", options.command.front()};
-    return options.command;
-}
-
-// The part of the initramfs that is made for this run only.
-FileSet run_files(const LabOptions& options, const Devices& devices, bool terminal) {
-    FileSet files;
-    for (const std::string& file : options.files) {
-        auto [source, target] = source_and_target(file);
-        if (target.empty())
-            target = "/tmp/" + fs::path(source).filename().string();
-        files.add_tree(target, source);
-    }
-    for (const std::string& program : options.programs) {
-        const fs::path found = find_program(program);
-        files.add_program("/usr/bin/" + fs::path(program).filename().string(),
-                          found.empty() ? fs::path(program) : found);
-    }
-    if (!options.script.empty())
-        files.add_text("/tmp/" + fs::path(options.script).filename().string(),
-                       read_text(options.script) + "\n", 0755);
-    std::string placed;
-    for (const auto& [name, address] : devices.addresses)
-        placed += fmt::format("{}{}={}", placed.empty() ? "" : " ", name, address);
-    nlohmann::json environment{{"OUTBOARD_LAB_DEVICES", placed}};
-    if (const char* term = std::getenv("TERM"); terminal && term != nullptr)
-        environment["TERM"] = term;
-    std::vector<std::string> modules{"vfio_pci", "vfio_iommu_type1", "ublk_drv"};
-    modules.insert(modules.end(), options.modules.extra.begin(), options.modules.extra.end());
-    std::vector<std::string> get;
-    for (const std::string& file : options.get)
-        get.push_back(source_and_target(file).first);
-    const std::string debug = !options.gdb_attach.empty() ? options.gdb_attach
-                              : options.gdb_port          ? "start"
-                                                          : "";
-    files.add_text(request_path, nlohmann::json{{"argv", command_words(options)},
-                                                {"environment", environment},
-                                                {"modules", modules},
-                                                {"get", get},
-                                                {"unprivileged", options.unprivileged},
-                                                {"terminal", terminal},
-                                                {"debug", debug}}
-                                     .dump());
-    return files;
 }
 
 void concatenate(const std::vector<fs::path>& parts, const fs::path& target) {
@@ -148,67 +85,57 @@ std::pair<Fd, Fd> make_channel() {
     return {Fd(ends[0]), Fd(ends[1])};
 }
 
-// Unpacks the file that came back as a tar archive to where the option says, or into the working directory.
-std::string unpack_file(const LabOptions& options, const std::string& guest_path, const std::string& archive,
-                        const fs::path& scratch) {
-    fs::path target;
-    for (const std::string& file : options.get)
-        if (const auto [path, wanted] = source_and_target(file); path == guest_path)
-            target = wanted;
-    if (target.empty())
-        target = fs::path(guest_path).filename();
-    if (fs::is_directory(target))
-        target /= fs::path(guest_path).filename();
-    const fs::path tar = scratch / "get.tar";
-    std::ofstream(tar, std::ios::binary) << archive;
-    const fs::path unpacked = scratch / "get";
-    fs::create_directories(unpacked);
-    run_command({.argv = {"tar", "--extract", "--no-same-owner", "--file", tar.string(), "--directory",
-                          unpacked.string()},
-                 .environment = {},
-                 .directory = {}},
-                "unpack", guest_path);
-    fs::copy(
-        unpacked / fs::path(guest_path).relative_path(), target,
-        fs::copy_options::recursive | fs::copy_options::overwrite_existing | fs::copy_options::copy_symlinks);
-    fs::remove_all(unpacked);
-    fs::remove(tar);
-    return target.string();
+// A TCP port of 127.0.0.1 that nobody uses at the moment.
+int free_port() {
+    const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* any = reinterpret_cast<sockaddr*>(&address);
+    if (!socket || ::bind(socket.get(), any, size) != 0 || ::getsockname(socket.get(), any, &size) != 0)
+        throw_errno(errno, "find", "a free TCP port", "give one with --gdb-port");
+    return ntohs(address.sin_port);
 }
 
-}  // namespace
-
-void prepare_lab(const LabOptions& options) {
-    const fs::path directory = lab_directory(options.cache);
-    for (const std::string& wish : options.kernels) {
-        const Parts parts = prepare(directory, options, wish);
-        progress(fmt::format("ready: kernel {}, {}", parts.kernel.release, parts.qemu.argv.front()));
-    }
+// How to reach the guest's gdbserver. gdb reads symbols from our own build, which has not been stripped.
+void tell_about_debugger(const LabOptions& options, int port) {
+    const std::string name =
+        options.gdb_attach.empty() && !options.command.empty() ? options.command.front() : options.gdb_attach;
+    const fs::path program = program_directory() / fs::path(name).filename();
+    progress(fmt::format(
+        "the debugger waits; in another terminal run\n"
+        "  gdb {} -ex 'set sysroot /' -ex 'set remotetimeout 60' -ex 'target remote 127.0.0.1:{}'",
+        !name.empty() && fs::exists(program) ? program.string() : "", port));
 }
 
-LabResult run_lab(const LabOptions& options) {
-    const Clock::time_point start = Clock::now();
-    const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
-    const fs::path directory = lab_directory(options.cache);
+struct Start {
+    const fs::path& directory;
+    const Parts& parts;
+    Accelerator accelerator;
+    bool forward_input;
+};
+
+LabResult boot(const Start& start, const LabOptions& options) {
+    const Clock::time_point begin = Clock::now();
+    const bool terminal = start.forward_input && options.command.empty() && options.script.empty() &&
+                          ::isatty(STDIN_FILENO) == 1;
     const Devices devices = lay_out(options.devices);
-    const Parts parts = prepare(directory, options, options.kernels.front());
-    const bool terminal = options.command.empty() && options.script.empty() && ::isatty(STDIN_FILENO) == 1;
-
-    RunDirectory run(directory, devices.disks, options.keep);
+    const RunDirectory run(start.directory, devices.disks, options.keep);
     make_disks(devices.disks, run.scratch());
     run_files(options, devices, terminal).write_cpio(run.scratch() / "run.cpio");
-    std::vector<fs::path> archives = parts.archives;
+    std::vector<fs::path> archives = start.parts.archives;
     archives.push_back(run.scratch() / "run.cpio");
     concatenate(archives, run.scratch() / "initramfs");
 
     auto [host_end, guest_end] = make_channel();
-    const Machine machine{.qemu = parts.qemu.argv,
-                          .accelerator = Accelerator::tcg,
+    const Machine machine{.qemu = start.parts.qemu.argv,
+                          .accelerator = start.accelerator,
                           .deterministic = options.deterministic,
                           .iommu = options.iommu,
                           .processors = options.processors,
                           .memory = options.memory,
-                          .kernel = parts.kernel.image,
+                          .kernel = start.parts.kernel.image,
                           .initramfs = run.scratch() / "initramfs",
                           .append = options.append,
                           .run = run.logs(),
@@ -217,21 +144,22 @@ LabResult run_lab(const LabOptions& options) {
                           .gdb_port = options.gdb_port,
                           .devices = devices,
                           .arguments = options.qemu_arguments};
-    LabResult result{.kernel = parts.kernel.release,
-                     .qemu = parts.qemu.argv.front(),
-                     .accelerator = "tcg",
+    LabResult result{.kernel = start.parts.kernel.release,
+                     .qemu = start.parts.qemu.program,
+                     .accelerator = start.accelerator == Accelerator::kvm ? "kvm" : "tcg",
                      .output = {},
                      .error_output = {},
                      .files = {},
                      .console = run.logs() / "console.log"};
     RunPlan plan{.qemu = qemu_arguments(machine),
-                 .environment = parts.qemu.environment,
+                 .environment = start.parts.qemu.environment,
                  .port = guest_end.release(),
                  .host_end = host_end.get(),
                  .console = result.console,
                  .qemu_log = run.logs() / "qemu.log",
                  .deadline = options.deadline,
                  .terminal = terminal,
+                 .forward_input = start.forward_input,
                  .output = {},
                  .file = {}};
     if (options.verbose)
@@ -246,17 +174,81 @@ LabResult run_lab(const LabOptions& options) {
         else
             progress(fmt::format("the guest has no {}", path));
     };
-    const double prepared = seconds();
+    const double prepared = seconds_since(begin);
     const RunOutcome outcome = run_machine(plan);
     result.exit_status = outcome.exit_status;
     result.deadline_came = outcome.deadline_came;
     result.boot_seconds = prepared + outcome.boot_seconds;
-    result.seconds = seconds();
+    result.seconds = seconds_since(begin);
     if (options.verbose)
         progress(fmt::format("the console:\n{}", log_tail(result.console, 1000)));
+    return result;
+}
+
+// Whether this machine's KVM boots this kernel: it is tried, because where machines are themselves virtual
+// the device may be there and not work. The answer holds until the machine boots again.
+Accelerator choose_accelerator(const fs::path& directory, const Parts& parts, const LabOptions& options) {
+    if (options.accelerator == "kvm")
+        return Accelerator::kvm;
+    if (options.accelerator == "tcg" || options.deterministic || ::access("/dev/kvm", R_OK | W_OK) != 0)
+        return Accelerator::tcg;
+    const std::string machine_boot = read_text("/proc/sys/kernel/random/boot_id");
+    const fs::path verdict =
+        directory / "kvm" / digest(machine_boot + parts.qemu.program + parts.kernel.release);
+    if (const auto known = try_read_text(verdict))
+        return *known == "works" ? Accelerator::kvm : Accelerator::tcg;
+    progress("trying whether KVM works here (once)");
+    bool works = false;
+    LabOptions attempt;
+    attempt.command = {"true"};
+    attempt.capture = true;
+    attempt.deadline = std::chrono::seconds(15);
+    try {
+        works = boot({.directory = directory,
+                      .parts = parts,
+                      .accelerator = Accelerator::kvm,
+                      .forward_input = false},
+                     attempt)
+                    .exit_status == 0;
+    } catch (const Error& error) {
+        progress(fmt::format("KVM does not work here: {}", error.parts().cause));
+    }
+    progress(works ? "KVM works" : "KVM does not boot a kernel here: using software emulation");
+    fs::create_directories(verdict.parent_path());
+    std::ofstream(verdict) << (works ? "works" : "does not work");
+    return works ? Accelerator::kvm : Accelerator::tcg;
+}
+
+}  // namespace
+
+void prepare_lab(const LabOptions& options) {
+    const fs::path directory = lab_directory(options.cache);
+    for (const std::string& wish : options.kernels) {
+        const Parts parts = prepare(directory, options, wish);
+        progress(fmt::format("ready: kernel {}, {}", parts.kernel.release, parts.qemu.program));
+    }
+}
+
+LabResult run_lab(const LabOptions& given) {
+    const Clock::time_point begin = Clock::now();
+    LabOptions options = given;
+    const fs::path directory = lab_directory(options.cache);
+    lay_out(options.devices);  // what is wrong with the words is said before anything is fetched
+    const Parts parts = prepare(directory, options, options.kernels.front());
+    const Accelerator accelerator = choose_accelerator(directory, parts, options);
+    if (options.gdb_port) {
+        if (*options.gdb_port == 0)
+            options.gdb_port = free_port();
+        tell_about_debugger(options, *options.gdb_port);
+    }
+    const double prepared = seconds_since(begin);
+    LabResult result = boot(
+        {.directory = directory, .parts = parts, .accelerator = accelerator, .forward_input = true}, options);
+    result.boot_seconds += prepared;
+    result.seconds += prepared;
     if (options.verbose)
-        progress(fmt::format("{:.2f} s to the machine's start, {:.2f} s to the command, {:.2f} s in all",
-                             prepared, result.boot_seconds, result.seconds));
+        progress(
+            fmt::format("{:.2f} s to the command, {:.2f} s in all", result.boot_seconds, result.seconds));
     return result;
 }
 

@@ -30,7 +30,9 @@ Qemu unpacked_qemu(AptArchive& archive, const std::string& suite) {
     const std::string library_path =
         fmt::format("{}:{}", libraries.string(), (root / "lib/x86_64-linux-gnu").string());
     const std::string program = (root / "usr/bin" / program_name).string();
-    Qemu qemu{.argv = {program}, .environment = {"QEMU_MODULE_DIR=" + (libraries / "qemu").string()}};
+    Qemu qemu{.program = program,
+              .argv = {program},
+              .environment = {"QEMU_MODULE_DIR=" + (libraries / "qemu").string()}};
     // A QEMU of a newer Debian brings a newer C library, which only its own loader can load.
     const fs::path loader = libraries / "ld-linux-x86-64.so.2";
     if (fs::exists(loader))
@@ -66,7 +68,7 @@ Qemu find_qemu(AptArchive& archive, const std::string& wish, const std::vector<s
         devices, [](const std::string& device) { return device == "igb" || device.starts_with("igb,"); });
     if (wish == "auto" && wants_igb && !knows_device(program, "igb"))
         return unpacked_qemu(archive, newer_qemu_suite);
-    return {.argv = {program.string()}, .environment = {}};
+    return {.program = program.string(), .argv = {program.string()}, .environment = {}};
 }
 
 }  // namespace outboard::lab

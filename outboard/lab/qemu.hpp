@@ -11,7 +11,8 @@ class AptArchive;
 
 /// A QEMU that can be run.
 struct Qemu {
-    std::vector<std::string> argv;         ///< the program, and what it needs to find its own parts
+    std::string program;                   ///< its path
+    std::vector<std::string> argv;         ///< how to run it, up to the first argument of ours
     std::vector<std::string> environment;  ///< "NAME=value"
 };
 

@@ -81,15 +81,17 @@ Tools find_tools(const fs::path& lab_directory, AptArchive& archive, bool with_d
     tools.busybox = tool(archive, "busybox", "busybox-static");
     if (!shared_libraries(tools.busybox).empty())
         tools.busybox = archive.unpack("busybox-static", base_suite()) / "bin/busybox";
-    constexpr std::array<std::array<const char*, 2>, 5> wanted{{{"mke2fs", "e2fsprogs"},
+    constexpr std::array<std::array<const char*, 2>, 7> wanted{{{"dash", "dash"},
+                                                                {"bash", "bash"},
+                                                                {"mke2fs", "e2fsprogs"},
                                                                 {"e2fsck", "e2fsprogs"},
                                                                 {"lspci", "pciutils"},
                                                                 {"setpci", "pciutils"},
                                                                 {"blkid", "util-linux"}}};
     for (const auto& [name, package] : wanted)
-        tools.programs.push_back(tool(archive, name, package));
+        tools.programs[name] = tool(archive, name, package);
     if (with_debugger) {
-        tools.programs.push_back(tool(archive, "gdbserver", "gdbserver"));
+        tools.programs["gdbserver"] = tool(archive, "gdbserver", "gdbserver");
         // gdbserver loads it by name, to find a process's threads.
         if (const fs::path threads = library("/lib/x86_64-linux-gnu", "libthread_db.so.1"); !threads.empty())
             tools.dlopened.push_back(threads);

@@ -48,6 +48,15 @@ struct Standard {
     bool terminal;
 };
 
+// Waits until somebody is at the host's end of the debugger's port: gdbserver takes a port without one for
+// the end. Opening the port to ask would throw away what has arrived. The lab's own deadline ends this wait.
+void wait_for_debugger(const std::string& device) {
+    const auto state =
+        std::filesystem::path("/sys/kernel/debug/virtio-ports") / device.substr(device.rfind('/') + 1);
+    while (read_text(state).find("host_connected: 1") == std::string::npos)
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+}
+
 [[noreturn]] void become(const Request& request, std::vector<std::string> words, const Standard& standard) {
     sigset_t none;
     ::sigemptyset(&none);
@@ -69,6 +78,8 @@ struct Standard {
         ::_exit(126);
     if (::chdir(request.unprivileged ? "/tmp" : "/root") != 0)
         ::_exit(126);
+    if (request.debug == "start")
+        wait_for_debugger(find_port(gdb_port_name));
     std::vector<char*> argv;
     for (std::string& word : words)
         argv.push_back(word.data());
@@ -125,7 +136,8 @@ void Session::send_event(const nlohmann::json& event) {
 pid_t Session::start(const Request& request) {
     std::vector<std::string> words = request.argv;
     if (request.debug == "start")
-        words.insert(words.begin(), {"gdbserver", "--once", find_port(gdb_port_name)});
+        words.insert(words.begin(),
+                     {"gdbserver", "--once", "--no-startup-with-shell", find_port(gdb_port_name)});
     Pipe in;
     Pipe out;
     Pipe error;
@@ -173,6 +185,7 @@ pid_t Session::start_attached_debugger(const std::string& process) {
     // The lab's own deadline ends this wait.
     while ((target = find_process(process)) < 0)
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    wait_for_debugger(port);
     const std::string number = std::to_string(target);
     ::execl("/usr/sbin/gdbserver", "gdbserver", "--once", "--attach", port.c_str(), number.c_str(),
             static_cast<char*>(nullptr));

@@ -142,6 +142,9 @@ class Promise<void> final : public PromiseBase {
 /// one who waits for it. Used by one thread, that of its RunLoop. It must go before the loop on which it
 /// waits.
 ///
+/// GCC 12 makes wrong code of a co_await in the condition of a loop, and of one whose operand takes
+/// temporaries that have destructors: await into a variable first, and give such arguments names.
+///
 /// Destroying one that has not finished destroys its frame, after the operation it waits for was cancelled
 /// and has ended: what the kernel writes to stays until then.
 template <class T = void>

@@ -39,16 +39,16 @@ class Driver {
 /// What the user may say to a driver. A driver ignores what does not apply to its device.
 struct DriverOptions {
     /// Deadline of one command; nothing: what the device states, or the driver's default.
-    std::optional<std::chrono::milliseconds> command_timeout;
+    std::optional<std::chrono::milliseconds> command_timeout{};
     /// Volatile write cache on or off; nothing: as the device is.
-    std::optional<bool> write_cache;
+    std::optional<bool> write_cache{};
     /// False: data moves without DMA where the device has such a way.
     bool dma = true;
     /// False: completions are found by polling even when the device has an interrupt that works.
     bool interrupts = true;
     /// Takes a line of text about what the device did: errors with their meaning, resets, devices left alone
     /// and why. Called on the loop's thread, never for a request that went well. Empty: nobody is told.
-    std::function<void(std::string_view)> report;
+    std::function<void(std::string_view)> report{};
 };
 
 /// An entry in the table of drivers.

@@ -77,7 +77,8 @@ std::optional<IommuFault> parse_intel(std::string_view text) {
 // or with device= inside the brackets when the kernel has no device at hand.
 std::optional<IommuFault> parse_amd(std::string_view prefix, std::string_view text) {
     const auto iova = hex_number(behind(text, "address="));
-    const auto flags = hex_number(behind(text, "flags="));
+    const auto flags_text = behind(text, "flags=");
+    const auto flags = hex_number(flags_text);
     std::optional<PciAddress> address;
     if (const auto device = behind(text, "device=")) {
         address = read_address(until(*device, " ]"));
@@ -85,12 +86,12 @@ std::optional<IommuFault> parse_amd(std::string_view prefix, std::string_view te
         prefix.remove_suffix(2);
         address = read_address(prefix.substr(prefix.rfind(' ') + 1));
     }
-    if (!address || !iova || !flags)
+    if (!address || !iova || !flags_text || !flags)
         return std::nullopt;
     return IommuFault{.device = *address,
                       .write = (*flags & amd_write_flag) != 0,
                       .iova = *iova,
-                      .reason = "flags=" + std::string(until(*behind(text, "flags="), " ]"))};
+                      .reason = "flags=" + std::string(until(*flags_text, " ]"))};
 }
 
 }  // namespace

@@ -22,8 +22,10 @@ std::optional<Entry> read_entry(std::string_view line, std::size_t digits) {
     Entry entry;
     if (line.size() < digits + 3 || line.substr(digits, 2) != "  ")
         return std::nullopt;
-    const auto [end, error] = std::from_chars(line.data(), line.data() + digits, entry.id, 16);
-    if (error != std::errc() || end != line.data() + digits)
+    const std::string_view number = line.substr(0, digits);
+    const char* const number_end = number.data() + number.size();
+    const auto [end, error] = std::from_chars(number.data(), number_end, entry.id, 16);
+    if (error != std::errc() || end != number_end)
         return std::nullopt;
     entry.name = line.substr(digits + 2);
     return entry;

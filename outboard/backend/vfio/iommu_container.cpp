@@ -71,7 +71,7 @@ void IommuContainer::set_iommu() {
                      "the risk, write 1 to /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"});
         throw_errno(-result, "use the IOMMU for", name_);
     }
-    vfio_iommu_type1_info question{};
+    const vfio_iommu_type1_info question{};
     std::vector<std::byte> answer;
     if (const int error = ask(fd_.get(), VFIO_IOMMU_GET_INFO, question, answer); error != 0)
         throw_errno(error, "ask about the IOMMU of", name_);

@@ -1,5 +1,6 @@
 #include "outboard/host/driver_table.hpp"
 
+#include "outboard/drivers/edu/edu.hpp"
 #include "outboard/drivers/ide/ide.hpp"
 
 #include <array>
@@ -7,7 +8,7 @@
 namespace outboard {
 
 std::span<const DriverDescription* const> built_in_drivers() noexcept {
-    static constexpr std::array drivers{&ide::description};
+    static constexpr std::array drivers{&ide::description, &edu::description};
     return drivers;
 }
 

@@ -134,7 +134,7 @@ void FileSet::add_tree(const std::string& path, const fs::path& source) {
     }
     add_directory(path);
     for (const auto& entry : fs::recursive_directory_iterator(source)) {
-        const std::string inside = path + "/" + fs::relative(entry.path(), source).string();
+        const std::string inside = path + "/" + entry.path().lexically_relative(source).string();
         if (entry.is_symlink())
             add_link(inside, fs::read_symlink(entry.path()).string());
         else if (entry.is_directory())

@@ -247,7 +247,7 @@ class Run {
 
     [[noreturn]] void throw_early_end() const {
         const std::string said = log_tail(plan_.qemu_log, 10);
-        const std::string console = log_tail(plan_.console, 25);
+        const std::string console = log_tail(plan_.console, 60);
         std::string cause = "QEMU ended before the command did";
         if (!said.empty())
             cause += fmt::format("; it said:\n{}", said);

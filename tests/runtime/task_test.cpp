@@ -239,7 +239,8 @@ int cancel_at_turn(RunLoop& loop, int stop_at, Make make) {
     }
 }
 
-Task<int> step(RunLoop& loop, int& gone) {
+Task<int> step(RunLoop& loop, int& gone, int& begun) {
+    ++begun;
     const Witness witness(gone);
     co_await loop.sleep_for(100us);
     co_return 1;
@@ -255,8 +256,7 @@ TEST(TaskCancel, AtEveryAwaitPointEndsTheTaskAndDestroysItsLocals) {
         const auto body = [](RunLoop& on, int& count, int& entered) -> Task<int> {
             int total = 0;
             for (int i = 0; i < steps; ++i) {
-                ++entered;
-                total += co_await step(on, count);
+                total += co_await step(on, count, entered);
             }
             co_return total;
         };

@@ -20,8 +20,8 @@ inline constexpr std::size_t content_probe_bytes = std::size_t{72} * 1024;
 /// somebody else's word, and are only compared.
 std::string_view known_content(std::span<const std::byte> start) noexcept;
 
-/// Reads the first content_probe_bytes of a disk, or all of a smaller one. Throws Error (io) when they cannot be read.
-/// Takes that much of the arena for the time.
+/// Reads the first content_probe_bytes of a disk, or all of a smaller one. Throws Error (io) when they cannot
+/// be read. Takes that much of the arena for the time.
 Task<std::vector<std::byte>> read_disk_start(RunLoop& loop, BlockDevice& disk);
 
 }  // namespace outboard

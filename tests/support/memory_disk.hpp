@@ -14,34 +14,9 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/fake_backend.hpp"
+
 namespace outboard::test {
-
-/// A backend that can map DMA memory and has nothing else.
-class ArenaBackend final : public Backend {
-  public:
-    const std::string& name() const noexcept override { return name_; }
-    RegionInfo region_info(RegionIndex) const override { return {}; }
-    int read_region(RegionIndex, std::uint64_t, std::span<std::byte>) noexcept override { return ENXIO; }
-    int write_region(RegionIndex, std::uint64_t, std::span<const std::byte>) noexcept override {
-        return ENXIO;
-    }
-    std::span<std::byte> map_region(RegionIndex, const MappableArea&) override { return {}; }
-    InterruptInfo interrupt_info(InterruptKind) const override { return {}; }
-    void set_interrupts(InterruptKind, std::span<const int>) override {}
-    int mask_intx() noexcept override { return ENXIO; }
-    int unmask_intx() noexcept override { return ENXIO; }
-    bool resettable() const noexcept override { return false; }
-    void reset() override {}
-    std::vector<IovaRange> iova_ranges() const override {
-        return {{.first = 0x10000, .last = 0xffffffffffff}};
-    }
-    std::uint64_t dma_page_size() const noexcept override { return 4096; }
-    void map_dma(const DmaMapping&) override {}
-    void unmap_dma(std::uint64_t, std::uint64_t) override {}
-
-  private:
-    std::string name_ = "memory disk";
-};
 
 class MemoryDisk;
 
@@ -64,7 +39,7 @@ class MemoryQueue final : public BlockQueue {
 class MemoryDisk final : public BlockDevice {
   public:
     explicit MemoryDisk(std::uint64_t capacity = 1 << 20, std::size_t arena_bytes = 4 << 20)
-        : arena_(backend_, {.size = arena_bytes, .address_bits = 48, .huge_pages = false}),
+        : arena_(backend_, {.size = arena_bytes, .address_bits = 32, .huge_pages = false}),
           content(capacity),
           stable(capacity) {
         information.model = "MEMORY";
@@ -107,7 +82,7 @@ class MemoryDisk final : public BlockDevice {
     }
 
   private:
-    ArenaBackend backend_;
+    FakeBackend backend_;
     DmaArena arena_;
 
   public:

@@ -27,11 +27,17 @@ std::uint32_t read_little(std::span<const std::byte> bytes, std::size_t offset, 
     return value;
 }
 
+/// Where the headers of a list may lie: [first, end).
+struct Bounds {
+    std::size_t first = 0;
+    std::size_t end = 0;
+};
+
 using Visited = std::bitset<extended_size / 4>;
 
-/// True when a header at `offset` lies in [least, size) and shares no byte with one met before; marks it.
-bool visit(Visited& visited, std::size_t offset, std::size_t least, std::size_t size) {
-    if (offset < least || offset + 4 > size || visited[offset / 4])
+/// True when a header at `offset` lies inside the bounds and shares no byte with one met before; marks it.
+bool visit(Visited& visited, std::size_t offset, const Bounds& bounds) {
+    if (offset < bounds.first || offset + 4 > bounds.end || visited[offset / 4])
         return false;
     visited.set(offset / 4);
     return true;
@@ -42,20 +48,20 @@ bool visit(Visited& visited, std::size_t offset, std::size_t least, std::size_t 
 std::vector<Capability> parse_capabilities(std::span<const std::byte> bytes) {
     std::vector<Capability> found;
     Visited visited;
-    const std::size_t standard_end = std::min(bytes.size(), standard_size);
+    const Bounds standard{.first = header_size, .end = std::min(bytes.size(), standard_size)};
     if ((read_little(bytes, status_offset, 2) & status_has_capabilities) != 0) {
         // The two low bits of a pointer are reserved (PCI 3.0, 6.7).
         std::size_t offset = read_little(bytes, list_offset, 1) & 0xfc;
-        while (visit(visited, offset, header_size, standard_end)) {
+        while (visit(visited, offset, standard)) {
             found.push_back({.id = static_cast<std::uint16_t>(read_little(bytes, offset, 1)),
                              .offset = static_cast<std::uint16_t>(offset),
                              .extended = false});
             offset = read_little(bytes, offset + 1, 1) & 0xfc;
         }
     }
-    const std::size_t extended_end = std::min(bytes.size(), extended_size);
+    const Bounds extended{.first = standard_size, .end = std::min(bytes.size(), extended_size)};
     std::size_t offset = standard_size;
-    while (visit(visited, offset, standard_size, extended_end)) {
+    while (visit(visited, offset, extended)) {
         // Bits 15:0 identifier, 19:16 version, 31:20 the next one (PCI Express 5.0, 7.6.3).
         const std::uint32_t header = read_little(bytes, offset, 4);
         if (header == 0 || header == 0xffffffff)

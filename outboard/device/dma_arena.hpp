@@ -24,7 +24,7 @@ struct DmaSpan {
     std::span<std::byte> bytes() const noexcept { return {address, length}; }
     /// The part [offset, offset + size); the caller keeps it inside.
     DmaSpan part(std::size_t offset, std::size_t size) const noexcept {
-        return {address + offset, iova + offset, size};
+        return {.address = address + offset, .iova = iova + offset, .length = size};
     }
 };
 

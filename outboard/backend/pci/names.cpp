@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <memory>
 #include <optional>
 
 #include <fmt/format.h>
@@ -23,8 +24,8 @@ std::optional<Entry> read_entry(std::string_view line, std::size_t digits) {
     if (line.size() < digits + 3 || line.substr(digits, 2) != "  ")
         return std::nullopt;
     const std::string_view number = line.substr(0, digits);
-    const char* const number_end = number.data() + number.size();
-    const auto [end, error] = std::from_chars(number.data(), number_end, entry.id, 16);
+    const char* const number_end = std::to_address(number.end());
+    const auto [end, error] = std::from_chars(std::to_address(number.begin()), number_end, entry.id, 16);
     if (error != std::errc() || end != number_end)
         return std::nullopt;
     entry.name = line.substr(digits + 2);

@@ -72,6 +72,15 @@ void check_alignment(std::size_t alignment, const std::string& name) {
                  .remedy = {}});
 }
 
+/// Lets the kernel gather memory into huge pages now: it can without any being reserved (Linux 6.1). A
+/// device's accesses are then translated 2 MiB at a time. True when all of the memory that can be is in huge
+/// pages.
+bool collapse(std::span<std::byte> memory) {
+    constexpr int madv_collapse = 25;
+    const std::size_t size = memory.size() & ~(huge_page - 1);
+    return size != 0 && ::madvise(memory.data(), size, madv_collapse) == 0;
+}
+
 }  // namespace
 
 DmaBuffer::DmaBuffer(DmaBuffer&& other) noexcept
@@ -150,6 +159,8 @@ DmaArena::DmaArena(Backend& backend, const DmaArenaOptions& options)
     span_.address = map_aligned(fd_.get(), span_.length, max_alignment);
     if (!span_.address)
         throw_errno(errno, fmt::format("map {} bytes of DMA memory of", span_.length), backend.name());
+    if (options.huge_pages && !huge_pages_)
+        huge_pages_ = collapse(span_.bytes());
     try {
         span_.iova = find_iova(span_.length, max_alignment);
         backend.map_dma({.iova = span_.iova,

@@ -1,5 +1,6 @@
 // The parts of the ublk export that need no kernel with ublk.
 #include "outboard/base/error.hpp"
+#include "outboard/export/ublk/linger.hpp"
 #include "outboard/export/ublk/parameters.hpp"
 #include "outboard/export/ublk/request_table.hpp"
 #include "outboard/export/ublk/served_disk.hpp"
@@ -7,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <vector>
 
@@ -23,8 +25,13 @@ using test::MemoryQueue;
 constexpr std::size_t buffer_bytes = 64 * 1024;
 
 TEST(ServedDisk, SurvivesTheKernelsBits) {
-    const ServedDisk disk{
-        .domain = 0x10001, .bus = 0xa5, .device = 31, .function = 7, .disk = 255, .hand_back = true};
+    const ServedDisk disk{.domain = 0x10001,
+                          .bus = 0xa5,
+                          .device = 31,
+                          .function = 7,
+                          .disk = 15,
+                          .identity = 0x7ff,
+                          .hand_back = true};
     EXPECT_EQ(decode_served_disk(encode(disk)), disk);
     EXPECT_EQ(disk.bdf(), "10001:a5:1f.7");
     const ServedDisk plain{.bus = 0, .device = 4};
@@ -35,17 +42,26 @@ TEST(ServedDisk, SurvivesTheKernelsBits) {
 TEST(ServedDisk, IsNotSeenInOtherProgramsBits) {
     EXPECT_FALSE(decode_served_disk(0));
     EXPECT_FALSE(decode_served_disk(~0ULL));
-    EXPECT_FALSE(decode_served_disk(encode({}) | 0x2));
-    EXPECT_FALSE(decode_served_disk(encode({}) ^ 1ULL << 48));
+    EXPECT_FALSE(decode_served_disk(encode({}) ^ 1ULL << 52));
+    EXPECT_FALSE(decode_served_disk(encode({}) ^ 1ULL << 63));
 }
 
-TEST(ServedDisk, TheSameDiskWhateverHappensAtTheEnd) {
+TEST(ServedDisk, ThePlaceIsTheSameWhateverHappensAtTheEnd) {
     const ServedDisk disk{.device = 4, .disk = 1};
     ServedDisk other = disk;
     other.hand_back = true;
-    EXPECT_TRUE(disk.same_disk(other));
+    EXPECT_TRUE(disk.same_place(other));
     other.disk = 0;
-    EXPECT_FALSE(disk.same_disk(other));
+    EXPECT_FALSE(disk.same_place(other));
+}
+
+TEST(ServedDisk, DisksAreToldApartByModelAndSerialNumber) {
+    const std::uint16_t one = identity_of("QEMU HARDDISK", "QM00001");
+    EXPECT_EQ(one, identity_of("QEMU HARDDISK", "QM00001"));
+    EXPECT_NE(one, identity_of("QEMU HARDDISK", "QM00002"));
+    EXPECT_NE(one, identity_of("QEMU HARDDISKQ", "M00001"));
+    const ServedDisk disk{.device = 4, .identity = one};
+    EXPECT_EQ(decode_served_disk(encode(disk))->identity, one);
 }
 
 BlockInfo some_disk() {
@@ -195,6 +211,32 @@ TEST_F(Requests, GiveTheDiskItsNextRequestBeforeResultsAreHandedIn) {
     EXPECT_EQ(queue_.reap(finished), 1U);
 }
 
+TEST_F(Requests, HandInLargeReadsInPartsSoThatTheDiskIsLookedAfter) {
+    RequestTable table(descriptors_, buffers(), false);
+    disk_.information.queue_depth = depth;
+    for (std::uint16_t tag = 0; tag < depth; ++tag) {
+        ask(tag, operation::read, 0, buffer_bytes / 512);
+        table.fetched(tag);
+    }
+    static_assert(RequestTable::copied_at_once == 4 * buffer_bytes);
+    EXPECT_THAT(advance(table), testing::SizeIs(4));
+    EXPECT_TRUE(table.has_more());
+    EXPECT_EQ(table.outstanding(), 4U);
+    EXPECT_THAT(advance(table), testing::SizeIs(4));
+    EXPECT_FALSE(table.has_more());
+    EXPECT_EQ(table.outstanding(), 0U);
+}
+
+TEST_F(Requests, HandInWritesTogetherTheirDataIsCopiedAlready) {
+    RequestTable table(descriptors_, buffers(), false);
+    disk_.information.queue_depth = depth;
+    for (std::uint16_t tag = 0; tag < depth; ++tag) {
+        ask(tag, operation::write, 0, buffer_bytes / 512);
+        table.fetched(tag);
+    }
+    EXPECT_THAT(advance(table), testing::SizeIs(depth));
+}
+
 TEST_F(Requests, FlushMakesWhatWasWrittenStable) {
     RequestTable table(descriptors_, buffers(), false);
     std::memset(pool_[0].address, 0x11, 512);
@@ -244,11 +286,64 @@ TEST_F(Requests, NeverLeaveTheirBuffer) {
     ask(2, 99, 0, 1);
     for (std::uint16_t tag = 0; tag < 3; ++tag)
         table.fetched(tag);
-    EXPECT_EQ(table.outstanding(), 0U);
+    EXPECT_EQ(table.outstanding(), 3U);
     EXPECT_THAT(advance(table),
                 ElementsAre(Pair(0, -EOPNOTSUPP), Pair(1, -EOPNOTSUPP), Pair(2, -EOPNOTSUPP)));
     EXPECT_THAT(advance(table), IsEmpty());
     EXPECT_THAT(disk_.seen, IsEmpty());
+}
+
+// ---- staying awake ----
+
+using namespace std::chrono_literals;
+
+/// A pause of this length; whether it was waited for awake to its end.
+bool awake_through(Linger& linger, TimePoint& now, Duration pause) {
+    linger.pause_begins(now);
+    now += pause;
+    const bool awake = now < linger.until();
+    linger.pause_ends(now);
+    now += 100us;
+    return awake;
+}
+
+TEST(Linger, IsLearntFromShortPauses) {
+    Linger linger(true);
+    TimePoint now = Clock::now();
+    EXPECT_FALSE(awake_through(linger, now, 50us));
+    for (int i = 0; i < 50; ++i)
+        awake_through(linger, now, 50us);
+    EXPECT_TRUE(awake_through(linger, now, 50us));
+}
+
+TEST(Linger, EndsSoonWhenNobodyComes) {
+    Linger linger(true);
+    TimePoint now = Clock::now();
+    for (int i = 0; i < 50; ++i)
+        awake_through(linger, now, 50us);
+    linger.pause_begins(now);
+    EXPECT_GT(linger.until(), now + 50us);
+    EXPECT_LE(linger.until(), now + 200us);
+}
+
+TEST(Linger, IsForgottenAfterLongPauses) {
+    Linger linger(true);
+    TimePoint now = Clock::now();
+    for (int i = 0; i < 50; ++i)
+        awake_through(linger, now, 50us);
+    awake_through(linger, now, 10s);
+    awake_through(linger, now, 10s);
+    linger.pause_begins(now);
+    EXPECT_EQ(linger.until(), now);
+}
+
+TEST(Linger, NeverOnTheOnlyProcessor) {
+    Linger linger(false);
+    TimePoint now = Clock::now();
+    for (int i = 0; i < 50; ++i)
+        EXPECT_FALSE(awake_through(linger, now, 10us));
+    linger.pause_begins(now);
+    EXPECT_EQ(linger.until(), now);
 }
 
 TEST(ResultOf, CoversEveryStatus) {

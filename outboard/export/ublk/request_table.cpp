@@ -93,6 +93,11 @@ void RequestTable::fetched(std::uint16_t tag) noexcept {
     waiting_.push_back(&slot.request);
 }
 
+std::size_t RequestTable::bytes_to_copy(const FinishedRequest& finished) const noexcept {
+    const bool reads = slots_[finished.tag].request.operation == BlockOperation::read;
+    return reads && finished.result > 0 ? static_cast<std::size_t>(finished.result) : 0;
+}
+
 void RequestTable::submit(BlockQueue& queue) noexcept {
     if (waiting_.empty())
         return;
@@ -110,8 +115,10 @@ std::span<const FinishedRequest> RequestTable::advance(BlockQueue& queue) noexce
         submit(queue);
     for (std::size_t i = 0; i < count; ++i)
         finished_.push_back({.tag = tag_of(*reaped_[i]), .result = result_of(*reaped_[i])});
-    reported_ = finished_.size();
-    return finished_;
+    std::size_t copied = 0;
+    for (reported_ = 0; reported_ < finished_.size() && copied < copied_at_once; ++reported_)
+        copied += bytes_to_copy(finished_[reported_]);
+    return std::span(finished_).first(reported_);
 }
 
 }  // namespace outboard::ublk

@@ -42,12 +42,19 @@ class RequestTable {
 
     /// Submits what was fetched, in order and as far as the queue takes it; reaps what is finished. The queue
     /// is filled before and after it is reaped: its disk is busy with the next request before the caller
-    /// hands in the results of the last ones, during which the kernel copies their data. Valid until the next
-    /// call.
+    /// hands in the results of the last ones, during which the kernel copies their data. That takes time, so
+    /// only results for at most `copied_at_once` bytes of reads (but at least one) are given out: the disk is
+    /// looked after in between. Valid until the next call.
     std::span<const FinishedRequest> advance(BlockQueue& queue) noexcept;
 
-    /// Requests that were fetched and are not finished.
-    std::size_t outstanding() const noexcept { return waiting_.size() + with_disk_; }
+    /// Results wait for the next call of advance().
+    bool has_more() const noexcept { return reported_ < finished_.size(); }
+    /// Requests that were fetched and whose result has not been given out.
+    std::size_t outstanding() const noexcept {
+        return waiting_.size() + with_disk_ + (finished_.size() - reported_);
+    }
+
+    static constexpr std::size_t copied_at_once = std::size_t{256} * 1024;
 
   private:
     struct Slot {
@@ -55,6 +62,7 @@ class RequestTable {
         DmaSpan segment;
     };
 
+    std::size_t bytes_to_copy(const FinishedRequest& finished) const noexcept;
     void submit(BlockQueue& queue) noexcept;
     std::uint16_t tag_of(const BlockRequest& request) const noexcept;
 

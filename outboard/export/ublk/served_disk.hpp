@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace outboard::ublk {
 
@@ -14,13 +15,16 @@ struct ServedDisk {
     std::uint8_t bus = 0;
     std::uint8_t device = 0;    ///< 0 … 31
     std::uint8_t function = 0;  ///< 0 … 7
-    std::uint8_t disk = 0;      ///< index in the driver's own order
-    bool hand_back = false;     ///< the process that made it had taken the PCI device from a kernel driver
+    std::uint8_t disk = 0;      ///< index in the driver's own order; at most max_disk
+    /// Of model and serial number, see identity_of: the index may mean another disk tomorrow.
+    std::uint16_t identity = 0;
+    bool hand_back = false;  ///< the process that made it had taken the PCI device from a kernel driver
 
     static constexpr std::uint32_t max_domain = 0xfffff;
+    static constexpr std::uint8_t max_disk = 0xf;
 
-    /// The same disk of the same device, whatever has to be done at the end.
-    bool same_disk(const ServedDisk& other) const noexcept {
+    /// The same place of the same device, whatever is there and has to be done at the end.
+    bool same_place(const ServedDisk& other) const noexcept {
         return domain == other.domain && bus == other.bus && device == other.device &&
                function == other.function && disk == other.disk;
     }
@@ -29,6 +33,9 @@ struct ServedDisk {
     /// The PCI device as a full BDF: "0000:00:04.0".
     std::string bdf() const;
 };
+
+/// 11 bits that differ for nearly all pairs of disks.
+std::uint16_t identity_of(std::string_view model, std::string_view serial) noexcept;
 
 /// As the kernel keeps it (DeviceInfo::server_flags). The fields are within their ranges.
 std::uint64_t encode(const ServedDisk& disk) noexcept;

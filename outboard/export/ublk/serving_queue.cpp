@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 namespace outboard::ublk {
@@ -18,6 +19,12 @@ constexpr std::size_t page_bytes = 4096;
 
 std::size_t mapping_bytes(unsigned depth) {
     return (depth * sizeof(IoDescriptor) + page_bytes - 1) & ~(page_bytes - 1);
+}
+
+/// True when the user of the disk can run while this thread does.
+bool several_processors() {
+    cpu_set_t processors;
+    return ::sched_getaffinity(0, sizeof processors, &processors) != 0 || CPU_COUNT(&processors) > 1;
 }
 
 }  // namespace
@@ -41,7 +48,8 @@ ServingQueue::ServingQueue(RunLoop& loop, BlockDevice& disk, const DeviceInfo& i
       descriptors_(file_.get(), info.queue_depth),
       pool_(disk.arena(), info.max_io_bytes, info.queue_depth, page_bytes),
       table_(descriptors_.span(), buffers(), stable_writes),
-      queue_(disk.open_queue(loop)) {
+      queue_(disk.open_queue(loop)),
+      linger_(several_processors()) {
     tags_.reserve(info.queue_depth);
     for (std::uint16_t tag = 0; tag < info.queue_depth; ++tag)
         tags_.emplace_back(*this, tag);
@@ -97,7 +105,16 @@ TimePoint ServingQueue::poll(TimePoint now) noexcept {
         prepare(command::commit_and_fetch, finished.tag, finished.result);
         ++served_;
     }
-    return table_.outstanding() == 0 ? TimePoint::max() : queue_->next_reap(now);
+    if (table_.outstanding() != 0) {
+        if (pausing_)
+            linger_.pause_ends(now);
+        pausing_ = false;
+        return table_.has_more() ? now : queue_->next_reap(now);
+    }
+    if (!pausing_)
+        linger_.pause_begins(now);
+    pausing_ = true;
+    return now < linger_.until() ? now : TimePoint::max();
 }
 
 }  // namespace outboard::ublk

@@ -3,6 +3,7 @@
 
 #include "outboard/base/fd.hpp"
 #include "outboard/classes/block_device.hpp"
+#include "outboard/export/ublk/linger.hpp"
 #include "outboard/export/ublk/request_table.hpp"
 #include "outboard/export/ublk/uapi.hpp"
 #include "outboard/runtime/run_loop.hpp"
@@ -86,6 +87,8 @@ class ServingQueue final : private Poller {
     RequestTable table_;
     std::unique_ptr<BlockQueue> queue_;
     std::vector<Tag> tags_;
+    Linger linger_;
+    bool pausing_ = true;
     std::size_t with_kernel_ = 0;
     std::uint64_t served_ = 0;
     int error_ = 0;

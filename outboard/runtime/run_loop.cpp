@@ -58,6 +58,12 @@ bool drain(const Fd& event) noexcept {
     return ::read(event.get(), &count, sizeof count) == sizeof count;
 }
 
+void add_one(const Fd& event) noexcept {
+    const std::uint64_t one = 1;
+    // It fails only when the counter is full: then it is readable, which is all that is wanted.
+    static_cast<void>(::write(event.get(), &one, sizeof one));
+}
+
 bool passes(int error) noexcept {
     return error == EINTR || error == EAGAIN || error == EBUSY || error == ETIME;
 }
@@ -134,22 +140,30 @@ void RunLoop::Impl::cancel(const Completion& completion) noexcept {
     sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
 }
 
+bool RunLoop::Impl::forget_kept(const Completion& completion) noexcept {
+    bool last = false;
+    std::erase_if(kept, [&](const Entry& entry) {
+        if (entry.user_data != reinterpret_cast<std::uintptr_t>(&completion))
+            return false;
+        last = last || (entry.flags & IORING_CQE_F_MORE) == 0;
+        return true;
+    });
+    return last;
+}
+
 void RunLoop::Impl::cancel_and_wait(const Completion& completion) noexcept {
-    const auto user_data = reinterpret_cast<std::uintptr_t>(&completion);
-    const auto found = std::ranges::find(kept, user_data, &Entry::user_data);
-    if (found != kept.end()) {
-        kept.erase(found);
+    if (forget_kept(completion))
         return;
-    }
     cancel(completion);
     for (;;) {
         const int result = io_uring_submit_and_wait(&ring, 1);
         if (result < 0 && !passes(-result))
             give_up("cannot wait for a cancelled operation", -result);
         for (Entry entry; take_entry(entry);) {
-            if (entry.user_data == user_data)
+            if (entry.user_data != reinterpret_cast<std::uintptr_t>(&completion))
+                kept.push_back(entry);
+            else if ((entry.flags & IORING_CQE_F_MORE) == 0)
                 return;
-            kept.push_back(entry);
         }
     }
 }
@@ -234,9 +248,12 @@ TimePoint RunLoop::turn(TimePoint deadline) {
     impl_->submit_and_wait(until, now);
     impl_->deliver();
     impl_->remove_finished();
-    if (deadline <= now)
-        impl_->submit_and_wait(now,
-                               now);  // what the completions prepared: the next turn may be long in coming
+    if (embedded) {
+        // What the completions prepared, and what they left for the next turn, which may be long in coming.
+        impl_->submit_and_wait(now, now);
+        if (!impl_->kept.empty())
+            add_one(impl_->wake_event);
+    }
     return wanted;
 }
 
@@ -290,9 +307,7 @@ void RunLoop::run_until_finished(detail::PromiseBase& promise) {
 
 void RunLoop::stop() noexcept {
     const int error = errno;  // a signal handler must leave it alone
-    const std::uint64_t one = 1;
-    // It fails only when the counter is full: then a stop is under way already.
-    static_cast<void>(::write(impl_->stop_event.get(), &one, sizeof one));
+    add_one(impl_->stop_event);
     errno = error;
 }
 

@@ -46,6 +46,7 @@ struct RunLoopOptions {
 namespace detail {
 class DeadlineTimer;
 }
+class EventWatch;
 
 /// Made, used and destroyed by one thread; only stop() may be called from others. Several may live in one
 /// process, also in one thread. It installs no signal handler and has no global state. While it lives its
@@ -132,6 +133,7 @@ class RunLoop {
 
   private:
     friend class detail::DeadlineTimer;
+    friend class EventWatch;
     struct Impl;
     class Alarm;
 

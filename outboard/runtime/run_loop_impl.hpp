@@ -64,6 +64,8 @@ struct RunLoop::Impl {
     /// The same, and waits until it has ended; its completion is not delivered. Others that come are kept for
     /// the next turn.
     void cancel_and_wait(const Completion& completion) noexcept;
+    /// Drops what was kept for `completion`; true when its last entry was among it.
+    bool forget_kept(const Completion& completion) noexcept;
 
     TimePoint run_pollers(TimePoint now) noexcept;
     void submit_and_wait(TimePoint until, TimePoint now);

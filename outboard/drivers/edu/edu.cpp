@@ -38,7 +38,11 @@ void check_fits(const Device& device, std::size_t offset, std::size_t length) {
 }  // namespace
 
 Edu::Edu(Device& device, RunLoop& loop, const Registers& registers, Interrupt interrupt)
-    : device_(device), loop_(loop), registers_(registers), interrupt_(std::move(interrupt)) {}
+    : device_(device),
+      loop_(loop),
+      registers_(registers),
+      interrupt_(std::move(interrupt)),
+      interrupts_(loop, interrupt_.eventfd()) {}
 
 Task<std::unique_ptr<Edu>> Edu::start(Device& device, RunLoop& loop, InterruptKind kind) {
     const auto registers = device.region(RegionIndex::bar0).block<register_bytes>();
@@ -86,8 +90,7 @@ std::uint32_t Edu::serve_interrupt() {
 }
 
 Task<std::uint32_t> Edu::next_interrupt() {
-    std::uint64_t count = 0;
-    const int result = co_await loop_.event(interrupt_.eventfd(), count);
+    const int result = co_await interrupts_.next();
     if (result < 0)
         throw_errno(-result, "wait for the interrupt of", device_.name());
     co_return serve_interrupt();

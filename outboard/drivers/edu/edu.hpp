@@ -4,6 +4,7 @@
 
 #include "outboard/classes/driver.hpp"
 #include "outboard/drivers/edu/registers.hpp"
+#include "outboard/runtime/event_watch.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -52,6 +53,7 @@ class Edu final : public Driver {
     RunLoop& loop_;
     Registers registers_;
     Interrupt interrupt_;
+    EventWatch interrupts_;
 };
 
 /// The entry for the table of drivers: MSI where the device has it, INTx otherwise.

@@ -16,7 +16,7 @@ enum class Access { read_only, write_only, read_write };
 /// from the start of its block. A register that has write-one-to-clear bits hides `write_one_to_clear` with
 /// their mask.
 template <class Self, std::unsigned_integral RawType, std::size_t Offset, Access Allowed>
-struct Register {
+struct Register {  // NOLINT(bugprone-crtp-constructor-accessibility): registers are types, never objects
     using Raw = RawType;
     static constexpr std::size_t offset = Offset;
     static constexpr Access access = Allowed;

@@ -62,7 +62,7 @@ TEST(GuestIde, WeReadWhatTheKernelWrote) {
     }
     Ours ours;
     ours.open("ide2");
-    const DmaSpan data = ours.memory(0, 100 * 512);
+    const DmaSpan data = ours.memory(0, std::size_t{100} * 512);
     for (std::uint64_t sector = 0; sector < sectors; sector += 100) {
         const DmaSpan part = data.part(0, std::min<std::uint64_t>(100, sectors - sector) * 512);
         ASSERT_EQ(ours.run(BlockOperation::read, sector * 512, part), BlockStatus::ok);
@@ -83,8 +83,8 @@ TEST_P(GuestIdePlace, VerifiesMixedSizesAtBothDepths) {
         load.check_all();
         EXPECT_GT(load.reads, 50U);
         EXPECT_GT(load.writes, 50U);
-        std::printf("%s, depth %u: %u reads and %u writes agree\n", GetParam().data(), depth, load.reads,
-                    load.writes);
+        fmt::print("{}, depth {}: {} reads and {} writes agree\n", GetParam(), depth, load.reads,
+                   load.writes);
     }
     EXPECT_THAT(ours.told, IsEmpty());
 }
@@ -110,7 +110,7 @@ TEST(GuestIde, BothDisksOfAChannelWorkAtTheSameTime) {
         for (std::size_t i = 0; i < streams.size(); ++i) {
             streams[i].sector = 0;
             streams[i].done = 0;
-            streams[i].data = ours.memory(i * 4096, 4096);
+            streams[i].data = ours.memory(i * std::size_t{4096}, 4096);
         }
         while (std::ranges::any_of(streams, [](const Stream& stream) { return stream.done < 256; })) {
             TimePoint next = TimePoint::max();
@@ -187,7 +187,7 @@ TEST(GuestIde, MovesTheSameDataWithoutDma) {
         load.run();
         load.check_all();
         EXPECT_GT(load.reads, 10U);
-        std::printf("PIO, depth %u: %u reads and %u writes agree\n", depth, load.reads, load.writes);
+        fmt::print("PIO, depth {}: {} reads and {} writes agree\n", depth, load.reads, load.writes);
     }
 }
 
@@ -211,13 +211,14 @@ TEST(GuestIde, DiscardsWhatItIsToldAndNothingElse) {
     ours.open("ide0");
     ASSERT_GT(ours.disk("ide0").info().max_discard, 0U);
     constexpr std::uint64_t place = 200 * mebibyte;
+    constexpr std::uint64_t quarter = mebibyte / 4;
     const DmaSpan data = ours.memory(0, mebibyte);
     std::memset(data.address, 0x5a, data.length);
     ASSERT_EQ(ours.run(BlockOperation::write, place, data), BlockStatus::ok);
     BlockRequest discard;
     discard.operation = BlockOperation::discard;
-    discard.offset = place + 256 * 1024;
-    discard.length = 512 * 1024;
+    discard.offset = place + quarter;
+    discard.length = 2 * quarter;
     BlockRequest* const one = &discard;
     ours.run({&one, 1});
     EXPECT_EQ(discard.status, BlockStatus::ok);
@@ -226,9 +227,9 @@ TEST(GuestIde, DiscardsWhatItIsToldAndNothingElse) {
         return std::ranges::all_of(bytes, [value](std::byte byte) { return byte == value; });
     };
     const std::span<const std::byte> bytes = data.bytes();
-    EXPECT_TRUE(all_are(bytes.first(256 * 1024), std::byte{0x5a}));
-    EXPECT_TRUE(all_are(bytes.subspan(256 * 1024, 512 * 1024), std::byte{0}));
-    EXPECT_TRUE(all_are(bytes.subspan(768 * 1024), std::byte{0x5a}));
+    EXPECT_TRUE(all_are(bytes.first(quarter), std::byte{0x5a}));
+    EXPECT_TRUE(all_are(bytes.subspan(quarter, 2 * quarter), std::byte{0}));
+    EXPECT_TRUE(all_are(bytes.subspan(3 * quarter), std::byte{0x5a}));
 }
 
 }  // namespace

@@ -9,7 +9,6 @@ namespace outboard::guest {
 namespace {
 
 using namespace std::chrono_literals;
-using ::testing::AnyOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 
@@ -17,13 +16,13 @@ TEST(GuestIdeFaults, ADiskErrorIsToldAndStaysWhereItIs) {
     Ours ours;
     ours.open("bad");
     const DmaSpan data = ours.memory(0, 4096);
-    EXPECT_EQ(ours.run(BlockOperation::read, 2040 * 512, data), BlockStatus::ok);
+    EXPECT_EQ(ours.run(BlockOperation::read, 2040 * 512UL, data), BlockStatus::ok);
     // QEMU answers every error of its disk image with ABRT, which blames the device, not the medium.
-    EXPECT_EQ(ours.run(BlockOperation::read, 2048 * 512, data), BlockStatus::device_error);
+    EXPECT_EQ(ours.run(BlockOperation::read, 2048 * 512UL, data), BlockStatus::device_error);
     EXPECT_THAT(ours.told, Contains(HasSubstr(
                                "master of 0000:00:04.0, primary channel: READ DMA of 8 sectors at LBA 2048 "
                                "failed: the device aborted the command (ABRT)")));
-    EXPECT_EQ(ours.run(BlockOperation::read, 2056 * 512, data), BlockStatus::ok);
+    EXPECT_EQ(ours.run(BlockOperation::read, 2056 * 512UL, data), BlockStatus::ok);
 }
 
 TEST(GuestIdeFaults, EachOfMergedRequestsGetsItsOwnAnswer) {
@@ -47,7 +46,7 @@ TEST(GuestIdeFaults, EachOfMergedRequestsGetsItsOwnAnswer) {
 TEST(GuestIdeFaults, APioErrorIsToldToo) {
     Ours ours(DriverOptions{.dma = false});
     ours.open("bad");
-    EXPECT_EQ(ours.run(BlockOperation::read, 2048 * 512, ours.memory(0, 512)), BlockStatus::device_error);
+    EXPECT_EQ(ours.run(BlockOperation::read, 2048 * 512UL, ours.memory(0, 512)), BlockStatus::device_error);
     EXPECT_EQ(ours.run(BlockOperation::read, 0, ours.memory(0, 512)), BlockStatus::ok);
 }
 

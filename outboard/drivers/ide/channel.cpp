@@ -23,7 +23,7 @@ constexpr Value<BusMasterStatus> clear_both(Value<BusMasterStatus> seen) {
 
 bool Channel::failed() const noexcept {
     return windows_.command.failed() || windows_.control.failed() ||
-           (windows_.bus_master && windows_.bus_master->failed());
+           (has_bus_master() && bus_master().failed());
 }
 
 bool Channel::select(unsigned unit) noexcept {
@@ -70,7 +70,7 @@ void Channel::issue(const TaskFile& task) noexcept {
 }
 
 void Channel::issue_dma(const TaskFile& task, std::uint32_t prd_table) noexcept {
-    const auto& block = *windows_.bus_master;
+    const auto& block = bus_master();
     const auto direction =
         Value<BusMasterCommand>().with(BusMasterCommand::to_memory, task.protocol == Protocol::dma_in);
     if (!bus_master_known_) {
@@ -90,12 +90,12 @@ void Channel::issue_dma(const TaskFile& task, std::uint32_t prd_table) noexcept 
 }
 
 bool Channel::dma_ended() noexcept {
-    bus_master_status_ = windows_.bus_master->read<BusMasterStatus>();
+    bus_master_status_ = bus_master().read<BusMasterStatus>();
     return bus_master_status_[BusMasterStatus::interrupt] || bus_master_status_[BusMasterStatus::error];
 }
 
 Ending Channel::end_dma() noexcept {
-    const auto& block = *windows_.bus_master;
+    const auto& block = bus_master();
     // An interrupt before the last byte: looked at again, as the two bits may change one after the other.
     if (dma_active())
         bus_master_status_ = block.read<BusMasterStatus>();
@@ -126,7 +126,7 @@ Ending Channel::end() noexcept {
     return ending;
 }
 
-void Channel::read_reason(Ending& ending) noexcept {
+void Channel::read_reason(Ending& ending) const noexcept {
     if (all_ones(ending.status) || ending.status[Status::busy] || !ending.status[Status::error])
         return;
     const auto& block = windows_.command;
@@ -147,13 +147,13 @@ void Channel::read_reason(Ending& ending) noexcept {
 }
 
 bool Channel::interrupt_risen() noexcept {
-    const auto status = windows_.bus_master->read<BusMasterStatus>();
+    const auto status = bus_master().read<BusMasterStatus>();
     return status.raw() != 0xff && status[BusMasterStatus::interrupt];
 }
 
 void Channel::acknowledge() noexcept {
     windows_.command.read<Status>();
-    windows_.bus_master->write(clear_both(windows_.bus_master->read<BusMasterStatus>()));
+    bus_master().write(clear_both(bus_master().read<BusMasterStatus>()));
 }
 
 void Channel::read_data(std::span<std::byte> block) noexcept {
@@ -178,10 +178,10 @@ void Channel::write_data(std::span<const std::byte> block) noexcept {
 }
 
 void Channel::stop_dma() noexcept {
-    if (!windows_.bus_master)
+    if (!has_bus_master())
         return;
     bus_master_command_ = bus_master_command_.with(BusMasterCommand::start, false);
-    windows_.bus_master->write(bus_master_command_);
+    bus_master().write(bus_master_command_);
 }
 
 void Channel::software_reset(bool on) noexcept {

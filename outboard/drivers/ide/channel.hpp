@@ -86,7 +86,11 @@ class Channel {
 
   private:
     /// Most fields of an Ending, after its status was read.
-    void read_reason(Ending& ending) noexcept;
+    void read_reason(Ending& ending) const noexcept;
+    /// Only where there is one: whoever issues DMA commands has asked.
+    const RegisterBlock<8>& bus_master() const noexcept {
+        return *windows_.bus_master;  // NOLINT(bugprone-unchecked-optional-access)
+    }
 
     ChannelWindows windows_;
     std::uint8_t device_bits_ = 0xa0;               ///< bits 7 and 5 were ones in the first standards

@@ -80,11 +80,19 @@ Task<void> ChannelEngine::start_disk(unsigned unit, Signature signature) {
 Task<void> ChannelEngine::shut_down() {
     while (state_ == State::recovering && !recovery_.done())
         co_await loop_.sleep_for(std::chrono::milliseconds(10));
+    std::exception_ptr failure;
     for (const auto& disk : disks_) {
-        if (disk && !disk->failed() && disk->info().volatile_write_cache)
+        if (!disk || disk->failed() || !disk->info().volatile_write_cache)
+            continue;
+        try {
             co_await run_command(access(), disk->unit(), flush(disk->identity().flush_ext));
+        } catch (const outboard::Error&) {
+            failure = std::current_exception();
+        }
     }
     channel_.stop_dma();
+    if (failure)
+        std::rethrow_exception(failure);
 }
 
 // ---- issuing ----
@@ -180,11 +188,16 @@ bool ChannelEngine::fill_trim() noexcept {
 }
 
 RequestClass ChannelEngine::request_class_of_batch() const noexcept {
-    const bool pio = task_.protocol == Protocol::pio_in || task_.protocol == Protocol::pio_out;
-    const unsigned operation = flushing_ ? static_cast<unsigned>(BlockOperation::flush)
-                               : pio     ? pio_kind
-                                         : static_cast<unsigned>(batch_.operation());
-    return request_class(active_->unit() * service_kinds + operation, pio || flushing_ ? 0 : batch_.length);
+    auto kind = static_cast<unsigned>(batch_.operation());
+    std::uint64_t bytes = batch_.length;
+    if (flushing_) {
+        kind = static_cast<unsigned>(BlockOperation::flush);
+        bytes = 0;
+    } else if (task_.protocol == Protocol::pio_in || task_.protocol == Protocol::pio_out) {
+        kind = pio_kind;  // one block after the other
+        bytes = active_->identity().sector_size;
+    }
+    return request_class(active_->unit() * service_kinds + kind, bytes);
 }
 
 void ChannelEngine::issue(const TaskFile& task, TimePoint now) noexcept {
@@ -491,14 +504,12 @@ void ChannelEngine::recovered(TimePoint now) noexcept {
     }
     recovery_ = {};
     flushing_ = false;
-    if (active_->failed())
+    if (active_->failed() || (batch_.parts == 1 && batch_.attempt + 1 >= held_attempts_))
         give_back(held_status_);
     else if (batch_.parts > 1)
         active_->waiting.split(batch_);
-    else if (batch_.attempt + 1 < held_attempts_)
-        active_->waiting.retry(batch_);
     else
-        give_back(held_status_);
+        active_->waiting.retry(batch_);
     bool usable = false;
     for (const auto& disk : disks_) {
         if (disk && disk->failed())

@@ -38,7 +38,7 @@ struct EngineOptions {
 class ChannelEngine {
   public:
     /// Bytes that a channel takes from the arena: its PRD table and a block of TRIM ranges, a page each.
-    static constexpr std::size_t dma_bytes = 2 * 4096;
+    static constexpr std::size_t dma_bytes = 2UL * 4096;
     /// How often a request is sent to the device before it is given up: after an error, after a time-out.
     static constexpr unsigned attempts = 3;
     static constexpr unsigned attempts_timed_out = 2;
@@ -55,7 +55,9 @@ class ChannelEngine {
 
     /// Device 0 and device 1; null where there is none.
     const std::array<std::unique_ptr<Disk>, 2>& disks() const noexcept { return disks_; }
-    ChannelAccess access() noexcept { return {channel_, loop_, options_.limits, name_}; }
+    ChannelAccess access() noexcept {
+        return {.channel = channel_, .loop = loop_, .limits = options_.limits, .name = name_};
+    }
 
     // ---- data path, for the disks' queues ----
 

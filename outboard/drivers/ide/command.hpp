@@ -66,11 +66,11 @@ constexpr TaskFile transfer(Direction direction, bool dma, std::uint64_t lba, st
     if (dma) {
         task.protocol = read ? Protocol::dma_in : Protocol::dma_out;
         if (task.extended)
-            task.opcode = read  ? Opcode::read_dma_ext
-                          : fua ? Opcode::write_dma_fua_ext
-                                : Opcode::write_dma_ext;
+            task.opcode = read ? Opcode::read_dma_ext : Opcode::write_dma_ext;
         else
             task.opcode = read ? Opcode::read_dma : Opcode::write_dma;
+        if (fua)
+            task.opcode = Opcode::write_dma_fua_ext;
     } else {
         task.protocol = read ? Protocol::pio_in : Protocol::pio_out;
         if (task.extended)

@@ -22,7 +22,7 @@ constexpr std::uint64_t control_offset(bool native) {
     return native ? 2 : 0;
 }
 
-constexpr std::string_view channel_names[] = {"primary", "secondary"};
+constexpr std::array<std::string_view, 2> channel_names{"primary", "secondary"};
 
 std::uint32_t read_bits(Device& device, const RegisterBits& where) {
     if (where.space == RegisterBits::Space::config)
@@ -96,7 +96,7 @@ std::optional<ChannelWindows> Controller::find_windows(unsigned channel) const {
                            .bus_master = std::nullopt,
                            .wide_data = quirks_.wide_data};
     if (has_bus_master(quirks_, identity_) && device_.has_region(bus_master_bar)) {
-        const auto block = device_.region(bus_master_bar).block<8>(8 * channel);
+        const auto block = device_.region(bus_master_bar).block<8>(std::uint64_t{8} * channel);
         // A simplex bus master serves one channel at a time: the first one gets it, for good.
         if (channel == 0 || !block.read<BusMasterStatus>()[BusMasterStatus::simplex])
             windows.bus_master = block;
@@ -202,9 +202,15 @@ std::vector<BlockDevice*> Controller::block_devices() {
 }
 
 Task<void> Controller::shut_down() {
+    std::exception_ptr failure;
     for (const auto& engine : engines_) {
-        if (engine)
+        if (!engine)
+            continue;
+        try {
             co_await engine->shut_down();
+        } catch (const outboard::Error&) {
+            failure = std::current_exception();
+        }
     }
     if (!interrupts_.empty()) {
         interrupt_service_ = {};
@@ -212,6 +218,8 @@ Task<void> Controller::shut_down() {
         interrupts_.clear();
     }
     device_.set_bus_master(false);
+    if (failure)
+        std::rethrow_exception(failure);
 }
 
 void Controller::tell(std::string_view text) const {

@@ -7,7 +7,8 @@ namespace outboard::ide {
 namespace {
 
 constexpr RegisterBits config(std::uint16_t offset, std::uint32_t bits, std::uint32_t write_as_zero = 0) {
-    return {RegisterBits::Space::config, offset, bits, write_as_zero};
+    return {
+        .space = RegisterBits::Space::config, .offset = offset, .bits = bits, .write_as_zero = write_as_zero};
 }
 
 // IDETIM, bit 15 of a word at 40h and 42h: the channel's decode is enabled (PIIX4 datasheet 290562, 5.1.8).
@@ -45,17 +46,18 @@ constexpr std::array known_controllers{
         .vendor = 0x1095, .device = 0x0680, .name = "Silicon Image SiI 680 IDE", .wide_data = true},
     // System Configuration Status (BAR 5, 48h): bits 23:22 block the channels' interrupts. Serial ATA behind
     // the registers of IDE: one device a channel, no cable timings.
-    ControllerQuirks{.vendor = 0x1095,
-                     .device = 0x3112,
-                     .name = "Silicon Image SiI 3112 SATA",
-                     .always_native = true,
-                     .wide_data = true,
-                     .free_transfer_mode = true,
-                     .interrupt_mask = {RegisterBits::Space::bar5, 0x48, 0x00c00000, 0},
-                     .memory = MemoryLayout{.region = RegionIndex::bar5,
-                                            .command = {0x80, 0xc0},
-                                            .control = {0x8a, 0xca},
-                                            .bus_master = {0x00, 0x08}}},
+    ControllerQuirks{
+        .vendor = 0x1095,
+        .device = 0x3112,
+        .name = "Silicon Image SiI 3112 SATA",
+        .always_native = true,
+        .wide_data = true,
+        .free_transfer_mode = true,
+        .interrupt_mask = {.space = RegisterBits::Space::bar5, .offset = 0x48, .bits = 0x00c00000},
+        .memory = MemoryLayout{.region = RegionIndex::bar5,
+                               .command = {0x80, 0xc0},
+                               .control = {0x8a, 0xca},
+                               .bus_master = {0x00, 0x08}}},
     // Its interrupts stay on the ISA lines 14 and 15 in native mode too. Enable register 40h: bit 1 the
     // primary channel, bit 0 the secondary.
     ControllerQuirks{.vendor = 0x1106,

@@ -14,14 +14,14 @@ struct Meaning {
 };
 
 constexpr std::array<Meaning, 8> error_meanings{{
-    {0x80, "data was corrupted on the cable (ICRC)"},
-    {0x40, "the medium's data could not be corrected (UNC)"},
-    {0x20, "the medium was changed (MC)"},
-    {0x10, "the address was not found on the medium (IDNF)"},
-    {0x08, "a change of the medium was requested (MCR)"},
-    {0x04, "the device aborted the command (ABRT)"},
-    {0x02, "the end of the medium, or no medium (EOM/NM)"},
-    {0x01, "the address mark was not found (AMNF)"},
+    {.mask = 0x80, .words = "data was corrupted on the cable (ICRC)"},
+    {.mask = 0x40, .words = "the medium's data could not be corrected (UNC)"},
+    {.mask = 0x20, .words = "the medium was changed (MC)"},
+    {.mask = 0x10, .words = "the address was not found on the medium (IDNF)"},
+    {.mask = 0x08, .words = "a change of the medium was requested (MCR)"},
+    {.mask = 0x04, .words = "the device aborted the command (ABRT)"},
+    {.mask = 0x02, .words = "the end of the medium, or no medium (EOM/NM)"},
+    {.mask = 0x01, .words = "the address mark was not found (AMNF)"},
 }};
 
 std::uint32_t sectors(const TaskFile& task) {

@@ -1,5 +1,6 @@
 #include "outboard/drivers/ide/identify.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <numeric>
 
@@ -134,8 +135,7 @@ std::expected<DiskIdentity, std::string_view> parse_identify(Words words) {
         const std::uint64_t sectors = number(words, 100, 4);
         if (sectors > std::uint64_t{1} << 48)
             return std::unexpected("its 48-bit capacity is above what 48 bits address");
-        if (sectors > identity.sectors)
-            identity.sectors = sectors;
+        identity.sectors = std::max(identity.sectors, sectors);
     }
     if (identity.sectors == 0)
         return std::unexpected("it has no sectors");

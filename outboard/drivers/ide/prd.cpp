@@ -45,8 +45,9 @@ bool PrdTable::append(std::uint64_t address, std::uint64_t length) noexcept {
         if (used_ == entries_.size())
             return false;
         last_size_ = static_cast<std::uint32_t>(std::min(length, room(address, largest_)));
-        entries_[used_++] = {static_cast<std::uint32_t>(address), static_cast<std::uint16_t>(last_size_),
-                             std::uint16_t{0}};
+        entries_[used_++] = {.address = static_cast<std::uint32_t>(address),
+                             .byte_count = static_cast<std::uint16_t>(last_size_),
+                             .flags = std::uint16_t{0}};
         address += last_size_;
         length -= last_size_;
     }

@@ -30,6 +30,12 @@ constexpr std::uint8_t bm_error = 0x02;
 constexpr std::uint8_t bm_interrupt = 0x04;
 constexpr std::uint8_t bm_capable = 0x60;
 
+unsigned channel_of(RegionIndex region, std::uint64_t offset) {
+    if (region == RegionIndex::bar4)
+        return offset / 8 & 1;
+    return region == RegionIndex::bar2 || region == RegionIndex::bar3 ? 1 : 0;
+}
+
 }  // namespace
 
 FakeIde::FakeIde(const Options& options) : options_(options) {
@@ -90,9 +96,7 @@ int FakeIde::read_region(RegionIndex region, std::uint64_t offset, std::span<std
         std::memcpy(data.data(), &config_[offset], data.size());
         return 0;
     }
-    const unsigned channel = region == RegionIndex::bar2 || region == RegionIndex::bar3 ? 1
-                             : region == RegionIndex::bar4                              ? offset / 8 & 1
-                                                                                        : 0;
+    const unsigned channel = channel_of(region, offset);
     std::uint32_t value = 0xffffffff;
     if (!channels_[channel].faults.gone) {
         switch (region) {
@@ -129,9 +133,7 @@ int FakeIde::write_region(RegionIndex region, std::uint64_t offset,
     }
     std::uint32_t value = 0;
     std::memcpy(&value, data.data(), std::min(data.size(), sizeof value));
-    const unsigned channel = region == RegionIndex::bar2 || region == RegionIndex::bar3 ? 1
-                             : region == RegionIndex::bar4                              ? offset / 8 & 1
-                                                                                        : 0;
+    const unsigned channel = channel_of(region, offset);
     if (channels_[channel].faults.gone)
         return 0;
     switch (region) {
@@ -263,7 +265,8 @@ void FakeIde::write_control(unsigned index, std::uint8_t value) {
 }
 
 void FakeIde::set_signature(ChannelState& channel) {
-    const bool packet = channel.disks[0] && channel.disks[0]->packet;
+    const auto& first = channel.disks[0];
+    const bool packet = first && first->packet;
     channel.registers[2] = {1, 0};
     channel.registers[3] = {1, 0};
     channel.registers[4] = {static_cast<std::uint8_t>(packet ? 0x14 : 0), 0};
@@ -377,7 +380,7 @@ void FakeIde::start_command(unsigned index, std::uint8_t opcode) {
     }
 }
 
-void FakeIde::busy(ChannelState& channel, std::function<void()> then) {
+void FakeIde::busy(ChannelState& channel, std::function<void()> then) const {
     channel.status = bsy;
     channel.after_busy = std::move(then);
     channel.looks = options_.latency;

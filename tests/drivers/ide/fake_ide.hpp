@@ -74,7 +74,10 @@ class FakeIde final : public Backend {
 
     /// The disk of channel and unit, to be filled in before the driver starts.
     FakeDisk& add_disk(unsigned channel, unsigned unit);
-    FakeDisk& disk(unsigned channel, unsigned unit) { return *channels_[channel].disks[unit]; }
+    FakeDisk& disk(unsigned channel, unsigned unit) {
+        std::optional<FakeDisk>& place = channels_[channel].disks[unit];
+        return place ? *place : add_disk(channel, unit);
+    }
     FakeFaults& faults(unsigned channel) { return channels_[channel].faults; }
 
     std::vector<FakeCommand> commands;    ///< in order; those of IDENTIFY and SET FEATURES too
@@ -121,23 +124,23 @@ class FakeIde final : public Backend {
         std::uint32_t bm_table = 0;
     };
 
-    std::uint32_t read_command_block(unsigned channel, std::uint64_t offset, std::size_t size);
-    void write_command_block(unsigned channel, std::uint64_t offset, std::uint32_t value, std::size_t size);
+    std::uint32_t read_command_block(unsigned index, std::uint64_t offset, std::size_t size);
+    void write_command_block(unsigned index, std::uint64_t offset, std::uint32_t value, std::size_t size);
     std::uint8_t read_status(ChannelState& channel);
-    std::uint32_t read_bus_master(unsigned channel, std::uint64_t offset, std::size_t size);
-    void write_bus_master(unsigned channel, std::uint64_t offset, std::uint32_t value, std::size_t size);
-    void write_control(unsigned channel, std::uint8_t value);
-    void start_command(unsigned channel, std::uint8_t opcode);
+    std::uint32_t read_bus_master(unsigned index, std::uint64_t offset, std::size_t size);
+    void write_bus_master(unsigned index, std::uint64_t offset, std::uint32_t value, std::size_t size);
+    void write_control(unsigned index, std::uint8_t value);
+    void start_command(unsigned index, std::uint8_t opcode);
     void pass_time(ChannelState& channel);
-    void busy(ChannelState& channel, std::function<void()> then);
+    void busy(ChannelState& channel, std::function<void()> then) const;
     void finish(ChannelState& channel, std::uint8_t error = 0);
     void raise(ChannelState& channel);
     void fail_at(ChannelState& channel, std::uint64_t lba, std::uint8_t error, bool extended);
-    void start_dma(unsigned channel);
-    void run_dma(unsigned channel, std::uint64_t lba, std::uint32_t sectors, bool to_disk, bool extended);
-    void run_trim(unsigned channel, std::uint32_t blocks);
-    void start_pio(unsigned channel, std::uint64_t lba, std::uint32_t sectors, bool to_disk, bool extended);
-    void next_pio_block(unsigned channel, std::uint64_t lba, std::uint32_t left, bool to_disk, bool extended);
+    void start_dma(unsigned index);
+    void run_dma(unsigned index, std::uint64_t lba, std::uint32_t sectors, bool to_disk, bool extended);
+    void run_trim(unsigned index, std::uint32_t blocks);
+    void start_pio(unsigned index, std::uint64_t lba, std::uint32_t sectors, bool to_disk, bool extended);
+    void next_pio_block(unsigned index, std::uint64_t lba, std::uint32_t left, bool to_disk, bool extended);
     std::optional<std::vector<std::byte*>> walk_table(ChannelState& channel, std::size_t bytes);
     std::byte* memory(std::uint64_t iova, std::size_t size);
     std::array<std::uint16_t, 256> identify_words(const FakeDisk& disk) const;

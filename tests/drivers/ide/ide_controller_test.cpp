@@ -86,6 +86,7 @@ class IdeController : public ::testing::Test {
         EXPECT_EQ(queue->submit(batch), batch.size());
         reap(batch.size());
         std::vector<BlockStatus> result;
+        result.reserve(batch.size());
         for (const BlockRequest* request : batch)
             result.push_back(request->status);
         return result;
@@ -206,8 +207,8 @@ TEST_F(IdeController, FlushesTheCacheAtTheEnd) {
 TEST_F(IdeController, WritesAndReadsBack) {
     start_one();
     fill(memory(0, 8192), 1);
-    EXPECT_THAT(run({make(write_op, 5 * 512, {memory(0, 8192)})}), ElementsAre(ok));
-    EXPECT_THAT(run({make(read_op, 5 * 512, {memory(8192, 8192)})}), ElementsAre(ok));
+    EXPECT_THAT(run({make(write_op, 5UL * 512, {memory(0, 8192)})}), ElementsAre(ok));
+    EXPECT_THAT(run({make(read_op, 5UL * 512, {memory(8192, 8192)})}), ElementsAre(ok));
     EXPECT_TRUE(std::ranges::equal(memory(0, 8192).bytes(), memory(8192, 8192).bytes()));
     EXPECT_THAT(data_commands(), ElementsAre(FakeCommand{0, 0, 0xca, 5, 16, fake->commands[0].features},
                                              FakeCommand{0, 0, 0xc8, 5, 16, fake->commands[1].features}));
@@ -235,7 +236,7 @@ TEST_F(IdeController, UsesFortyEightBitsOnlyBeyondTwentyEight) {
     queue = disks[0]->open_queue(loop);
     EXPECT_THAT(run({make(read_op, 0x0ffffff0ULL * 512, {memory(0, 8192)})}), ElementsAre(ok));
     EXPECT_THAT(run({make(write_op, 0x1fffffffULL * 512, {memory(0, 512)})}), ElementsAre(ok));
-    EXPECT_THAT(run({make(read_op, 0x1000 * 512, {memory(0, 512)})}), ElementsAre(ok));
+    EXPECT_THAT(run({make(read_op, 0x1000UL * 512, {memory(0, 512)})}), ElementsAre(ok));
     const auto commands = data_commands();
     EXPECT_EQ(commands[0].opcode, 0x25);
     EXPECT_EQ(commands[0].lba, 0x0ffffff0U);
@@ -287,6 +288,7 @@ TEST_F(IdeController, ServesBothDisksOfAChannelInTurn) {
 TEST_F(IdeController, TakesNoMoreThanItsDepth) {
     start_one();
     std::vector<BlockRequest*> many;
+    many.reserve(70);
     for (std::uint64_t i = 0; i < 70; ++i)
         many.push_back(make(read_op, (i * 2) * 512, {memory(0, 512)}));
     EXPECT_EQ(queue->submit(many), 64U);
@@ -352,8 +354,8 @@ TEST_F(IdeController, DiscardsByTrim) {
     start();
     queue = disks[0]->open_queue(loop);
     ASSERT_GE(disks[0]->info().max_discard, 70000U * 512);
-    BlockRequest* discard = make(BlockOperation::discard, 100 * 512, {});
-    discard->length = 70000 * 512;
+    BlockRequest* discard = make(BlockOperation::discard, 100UL * 512, {});
+    discard->length = 70000UL * 512;
     EXPECT_THAT(run({discard}), ElementsAre(ok));
     const auto& trimmed = fake->disk(0, 0).trimmed;
     EXPECT_EQ(trimmed.size(), 70000U);

@@ -14,7 +14,7 @@ namespace outboard::ide {
 namespace {
 
 DmaSpan piece(std::uint64_t iova, std::size_t length) {
-    return {nullptr, iova, length};
+    return {.address = nullptr, .iova = iova, .length = length};
 }
 
 std::uint32_t size_of(const PrdEntry& entry) {
@@ -83,6 +83,7 @@ TEST(PrdTable, RefusesWhatAControllerCannotTake) {
 
 TEST(PrdTable, RefusesMoreThanFits) {
     std::vector<DmaSpan> data;
+    data.reserve(513);
     for (std::uint64_t i = 0; i < 512; ++i)
         data.push_back(piece(0x100000 + i * 0x1000, 2));
     EXPECT_TRUE(Built(data).accepted);

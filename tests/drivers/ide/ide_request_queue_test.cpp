@@ -2,6 +2,7 @@
 // one without overtaking anything they depend on.
 #include "outboard/drivers/ide/request_queue.hpp"
 
+#include <algorithm>
 #include <deque>
 #include <vector>
 
@@ -18,7 +19,7 @@ class Requests {
     BlockRequest& add(BlockOperation operation, std::uint64_t offset, std::uint64_t length,
                       bool fua = false) {
         Owned& owned = owned_.emplace_back();
-        owned.data = {nullptr, 0x100000 + offset, length};
+        owned.data = {.address = nullptr, .iova = 0x100000 + offset, .length = length};
         owned.request.operation = operation;
         owned.request.offset = offset;
         owned.request.length = length;
@@ -192,7 +193,7 @@ RC_GTEST_PROP(RequestQueueProperty, NoRequestOvertakesWhatItDependsOn, ()) {
     }
     RC_ASSERT(service.size() == arrival.size());
     const auto position = [&](const BlockRequest* request) {
-        return std::find(service.begin(), service.end(), request) - service.begin();
+        return std::ranges::find(service, request) - service.begin();
     };
     for (std::size_t i = 0; i < arrival.size(); ++i) {
         for (std::size_t j = i + 1; j < arrival.size(); ++j) {

@@ -58,6 +58,15 @@ TEST_F(Usage, AFileSystemWithANumberOfItsOwnIsFoundByItsSource) {
     EXPECT_THAT(users(), ElementsAre("/dev/sda1 is mounted at /btrfs"));
 }
 
+TEST_F(Usage, AMountThatOnlyAContainerSeesCounts) {
+    add_disk();
+    const std::filesystem::path container = machine.paths().proc / "77";
+    std::filesystem::create_directories(container / "ns");
+    std::filesystem::create_symlink("mnt:[4026532000]", container / "ns/mnt");
+    std::ofstream(container / "mountinfo") << "40 22 8:1 / /data rw,relatime - ext4 /dev/sda1 rw\n";
+    EXPECT_THAT(users(), ElementsAre("/dev/sda1 is mounted at /data"));
+}
+
 TEST_F(Usage, OtherDisksMountsDoNotCount) {
     add_disk();
     machine.add_mount("8:16", "/mnt", "/dev/sdb");

@@ -67,7 +67,8 @@ class Usage {
         for (const Node& node : nodes_)
             if (node.block)
                 add_stacked(node, "/dev/" + node.name);
-        add_mounts();
+        add_mounts(paths_.proc / "self");
+        add_other_name_spaces();
         add_swaps();
         add_interfaces();
         add_openers();
@@ -141,10 +142,10 @@ class Usage {
         return stacked != stacked_.end() ? stacked->second : std::string();
     }
 
-    /// /proc/self/mountinfo: "36 35 98:0 /root /mount/point options … - type source options" (proc(5)). A
+    /// /proc/PID/mountinfo: "36 35 98:0 /root /mount/point options … - type source options" (proc(5)). A
     /// file system with a number of its own (btrfs) is recognized by its source.
-    void add_mounts() {
-        std::istringstream lines(try_read_text(paths_.proc / "self/mountinfo").value_or(""));
+    void add_mounts(const fs::path& process) {
+        std::istringstream lines(try_read_text(process / "mountinfo").value_or(""));
         for (std::string line; std::getline(lines, line);) {
             std::istringstream fields(line);
             std::array<std::string, 5> field;
@@ -160,6 +161,19 @@ class Usage {
             }
             if (!name.empty())
                 add(fmt::format("{} is mounted at {}", name, field[4]));
+        }
+    }
+
+    /// Containers and services have mounts that this process does not see.
+    void add_other_name_spaces() {
+        std::error_code error;
+        std::set<fs::path> seen{fs::read_symlink(paths_.proc / "self/ns/mnt", error)};
+        for (const fs::path& process : entries(paths_.proc)) {
+            if (process.filename().string().find_first_not_of("0123456789") != std::string::npos)
+                continue;
+            const fs::path name_space = fs::read_symlink(process / "ns/mnt", error);
+            if (!error && seen.insert(name_space).second)
+                add_mounts(process);
         }
     }
 

@@ -20,7 +20,8 @@ void print_text(std::string_view text) {
 }
 
 void print_json(const nlohmann::json& document) {
-    print_text(document.dump(2) + "\n");
+    // Names of processes and mount points may hold any bytes; JSON is UTF-8.
+    print_text(document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace outboard::cli

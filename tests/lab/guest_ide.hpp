@@ -36,7 +36,11 @@
 
 namespace outboard::guest {
 
-inline const PciAddress controller = PciAddress::parse("0000:00:04.0");
+/// The controller: the lab's PIIX3, or what GUEST_IDE names.
+inline const PciAddress controller = [] {
+    const char* const name = std::getenv("GUEST_IDE");
+    return PciAddress::parse(name != nullptr ? name : "0000:00:04.0");
+}();
 
 /// The content of a sector when it was written for the `version`th time; version 0 is zeros.
 inline void fill_sector(std::span<std::byte> sector, std::uint64_t lba, std::uint32_t version) {

@@ -105,7 +105,11 @@ std::optional<ChannelWindows> Controller::find_windows(unsigned channel) const {
 }
 
 Task<void> Controller::start() {
-    device_.poll_only();
+    // Before any command: a level-triggered line that nobody serves would disturb whoever shares it.
+    if (interrupts_usable())
+        start_interrupts();
+    else
+        device_.poll_only();
     device_.set_bus_master(true);
     std::exception_ptr hung;
     for (auto& engine : engines_) {
@@ -121,8 +125,6 @@ Task<void> Controller::start() {
     }
     if (hung && block_devices().empty())
         std::rethrow_exception(hung);
-    if (interrupts_usable())
-        start_interrupts();
 }
 
 bool Controller::interrupts_usable() const {

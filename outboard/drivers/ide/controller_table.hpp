@@ -3,8 +3,8 @@
 // else in the driver.
 #pragma once
 
-#include "outboard/backend/backend.hpp"
 #include "outboard/device/config_space.hpp"
+#include "outboard/device/region.hpp"
 
 #include <array>
 #include <cstdint>

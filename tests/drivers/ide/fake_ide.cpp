@@ -408,7 +408,8 @@ void FakeIde::raise(ChannelState& channel) {
         return;
     channel.interrupt = true;
     channel.bm_status |= bm_interrupt;
-    if (eventfd_ >= 0 && !masked_) {
+    const bool intx_disabled = (config_[0x05] & 0x04) != 0;  // bit 10 of the PCI command register
+    if (eventfd_ >= 0 && !masked_ && !intx_disabled) {
         masked_ = true;  // as the kernel does to a level-triggered line
         eventfd_write(eventfd_, 1);
     }

@@ -4,6 +4,7 @@
 #include "outboard/host/block_bench.hpp"
 #include "outboard/host/device_host.hpp"
 #include "outboard/host/disk_content.hpp"
+#include "outboard/host/stop_signals.hpp"
 #include "outboard/runtime/run_loop.hpp"
 
 #include <chrono>
@@ -145,14 +146,26 @@ void with_device(RunLoop& loop, const DeviceHostOptions& options, Work work) {
     loop.run(host->close(host->bound_here()));
 }
 
+Task<void> set_on_signal(RunLoop& loop, StopSignals& signals, bool& stop) {
+    Task<void> signal = signals.next(loop);
+    co_await std::move(signal);
+    stop = true;
+}
+
 void run(const Words& words, Invocation& invocation) {
-    const BlockBenchOptions options = options_of(words);
+    bool stop = false;
+    BlockBenchOptions options = options_of(words);
+    options.stop = &stop;
     DeviceHostOptions host_options;
     host_options.address = PciAddress::parse(words.device);
     host_options.driver = driver_options(words.driver);
     host_options.arena_bytes = block_bench_arena_bytes(options) + content_probe_bytes;
 
+    // Ctrl-C ends the load, not the program: the device goes back to its driver.
+    StopSignals signals;
     RunLoop loop;
+    Task<void> watch = set_on_signal(loop, signals, stop);
+    watch.start();
     std::unique_ptr<BlockBenchResult> result;
     with_device(loop, host_options, [&](DeviceHost& host) {
         BlockDevice& disk = host.disk(words.disk);
@@ -165,6 +178,12 @@ void run(const Words& words, Invocation& invocation) {
             std::fputs("\r\033[K", stderr);
     });
 
+    if (stop)
+        throw Error({.kind = ErrorKind::failed,
+                     .action = "measure",
+                     .subject = words.device,
+                     .cause = "a signal came before it was done",
+                     .remedy = {}});
     if (invocation.json)
         print_json(json_of(*result, words));
     else

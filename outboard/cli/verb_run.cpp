@@ -7,6 +7,7 @@
 #include "outboard/runtime/run_loop.hpp"
 #include "outboard/runtime/task.hpp"
 
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -62,6 +63,9 @@ void run(const Words& words, Invocation& invocation) {
     options.driver = driver_options(words.driver);
     options.ready = [&invocation](const DiskService& service) { announce(service, invocation.json); };
 
+    // Whoever reads what it prints may go away before it ends (`outboard run … | head -n 1`, Ctrl-C on a
+    // pipeline): that must not end it before the disk is drained.
+    std::signal(SIGPIPE, SIG_IGN);
     StopSignals signals;
     RunLoop loop;
     try {
@@ -96,7 +100,8 @@ void add_run_verb(CLI::App& app, Invocation& invocation) {
     add_driver_options(*verb, words->driver);
     add_json_flag(*verb, invocation);
     verb->footer(
-        "Prints one line once the disk can be used and runs until SIGINT or SIGTERM. It then waits for file "
+        "Prints one line once the disk can be used and runs until SIGINT, SIGTERM or SIGHUP. It then waits "
+        "for file "
         "systems on\n"
         "the disk to be unmounted (--grace, or a second signal), writes what the page cache holds, takes the "
         "disk away\n"

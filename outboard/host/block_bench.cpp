@@ -56,6 +56,7 @@ class Load final : public Poller {
     void finish(Slot& slot, TimePoint now) noexcept;
     void check(const Slot& slot) noexcept;
     bool fill(Slot& slot) noexcept;
+    bool stopped() const noexcept { return options_.stop && *options_.stop; }
     std::optional<std::uint64_t> next_block() noexcept;
     void submit(TimePoint now) noexcept;
     Task<void> report(const std::function<void(double)>& progress);
@@ -145,11 +146,11 @@ TimePoint Load::poll(TimePoint now) noexcept {
 }
 
 void Load::change_phase(TimePoint now) noexcept {
-    if (phase_ == Phase::warmup && now - phase_start_ >= options_.warmup) {
+    if (phase_ == Phase::warmup && (stopped() || now - phase_start_ >= options_.warmup)) {
         phase_ = Phase::measure;
         phase_start_ = now;
         cpu_start_ = process_cpu_time();
-    } else if (phase_ == Phase::measure && now - phase_start_ >= options_.duration) {
+    } else if (phase_ == Phase::measure && (stopped() || now - phase_start_ >= options_.duration)) {
         phase_ = Phase::drain;
         result_->elapsed = now - phase_start_;
         result_->cpu = process_cpu_time() - cpu_start_;
@@ -157,9 +158,10 @@ void Load::change_phase(TimePoint now) noexcept {
     if (with_disk_ != 0 || !waiting_.empty())
         return;
     if (phase_ == Phase::drain) {
-        phase_ = options_.verify && options_.read_percent < 100 ? Phase::read_back : Phase::done;
+        phase_ =
+            options_.verify && options_.read_percent < 100 && !stopped() ? Phase::read_back : Phase::done;
         sequential_ = 0;
-    } else if (phase_ == Phase::read_back && sequential_ == blocks_) {
+    } else if (phase_ == Phase::read_back && (stopped() || sequential_ == blocks_)) {
         phase_ = Phase::done;
     }
 }
@@ -214,7 +216,7 @@ std::optional<std::uint64_t> Load::next_block() noexcept {
 }
 
 bool Load::fill(Slot& slot) noexcept {
-    if (phase_ == Phase::drain || phase_ == Phase::done)
+    if (phase_ == Phase::drain || phase_ == Phase::done || stopped())
         return false;
     const std::optional<std::uint64_t> block = next_block();
     if (!block)

@@ -24,7 +24,8 @@ struct BlockBenchOptions {
     std::chrono::nanoseconds warmup{0};                            ///< before it, not measured
     bool verify =
         false;  ///< writes carry a pattern, reads check it, and what was written is read back at the end
-    std::uint64_t seed = 1;  ///< of offsets, of the mix and of the pattern
+    std::uint64_t seed = 1;      ///< of offsets, of the mix and of the pattern
+    const bool* stop = nullptr;  ///< ends the run early, without reading back, once somebody sets it
 };
 
 struct BlockBenchResult {

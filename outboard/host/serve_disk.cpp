@@ -28,7 +28,7 @@ using namespace std::chrono_literals;
 using Report = std::function<void(std::string_view)>;
 
 ublk::ServedDisk mark_of(const PciAddress& address, unsigned disk) {
-    if (address.domain > ublk::ServedDisk::max_domain || disk > 0xff)
+    if (address.domain > ublk::ServedDisk::max_domain || disk > ublk::ServedDisk::max_disk)
         throw Error(
             {.kind = ErrorKind::unsupported,
              .action = "serve",
@@ -49,7 +49,7 @@ Task<std::optional<ublk::ServedDevice>> find_left_behind(ublk::Control& control,
     Task<std::vector<ublk::ServedDevice>> search = ublk::find_served_devices(control);
     const std::vector<ublk::ServedDevice> devices = co_await std::move(search);
     for (const ublk::ServedDevice& device : devices) {
-        if (!device.disk.same_disk(mark))
+        if (!device.disk.same_place(mark))
             continue;
         if (device.has_server())
             throw Error(
@@ -113,17 +113,35 @@ Task<void> cancel_on_signal(RunLoop& loop, StopSignals& signals) {
 Task<void> end_export(RunLoop& loop, StopSignals& signals, ublk::UblkExport& disk, std::chrono::seconds grace,
                       const Report& report) {
     Task<bool> waiting = wait_for_users(loop, signals, disk.disk_name(), grace, report);
-    const bool free = co_await std::move(waiting);
-    if (!free) {
-        try {
-            Task<void> sync = sync_everything(loop, 30s);
-            co_await std::move(sync);
-        } catch (const Error& error) {
-            report(error.what());
-        }
+    static_cast<void>(co_await std::move(waiting));
+    // Also when nobody is listed: a file system that is just being unmounted is in no list any more and still
+    // writes. sync(2) waits for that.
+    try {
+        Task<void> sync = sync_everything(loop, 30s);
+        co_await std::move(sync);
+    } catch (const Error& error) {
+        report(error.what());
     }
     Task<void> stopped = disk.stop();
     co_await std::move(stopped);
+}
+
+/// Two disks of one size can change places: one does not answer, and the next takes its index. What waits for
+/// the first must not be written to the second.
+void require_same_disk(const ublk::ServedDevice& left_behind, const ublk::ServedDisk& mark,
+                       const BlockInfo& info) {
+    if (left_behind.state() == ublk::DeviceState::dead || left_behind.disk.identity == mark.identity)
+        return;
+    throw Error(
+        {.kind = ErrorKind::busy,
+         .action = "take over",
+         .subject = left_behind.path(),
+         .cause = fmt::format("it was left behind with another disk than the one that is disk {} of {} "
+                              "now: {}",
+                              mark.disk, mark.bdf(), describe_disk(info)),
+         .remedy = fmt::format("bring that disk back, or give up what waits for it with `outboard stop "
+                               "{} --force`",
+                               mark.bdf())});
 }
 
 /// Serves one disk of an open device; on return its queue is gone.
@@ -132,6 +150,13 @@ Task<void> serve(RunLoop& loop, StopSignals& signals, ublk::Control& control, De
                  std::optional<ublk::ServedDevice> left_behind, Task<void> cancel_start) {
     const Report& report = options.driver.report;
     BlockDevice& disk = host.disk(options.disk);
+    mark.identity = ublk::identity_of(disk.info().model, disk.info().serial);
+    if (left_behind)
+        require_same_disk(*left_behind, mark, disk.info());
+    // Before the disk is there: one that is taken over is written to from its first moment.
+    const std::vector<std::string> warnings = secure_forward_progress();
+    for (const std::string& warning : warnings)
+        report(warning);
     ublk::ExportOptions export_options;
     export_options.disk = mark;
     export_options.queue_depth = options.queue_depth;
@@ -141,23 +166,25 @@ Task<void> serve(RunLoop& loop, StopSignals& signals, ublk::Control& control, De
     if (!exported->removed_because().empty())
         report(fmt::format("removed the device that an earlier process had left behind: {}",
                            exported->removed_because()));
-    const std::vector<std::string> warnings = secure_forward_progress();
-    for (const std::string& warning : warnings)
-        report(warning);
     cancel_start = {};
-    if (options.ready)
-        options.ready({.path = exported->path(),
-                       .info = &disk.info(),
-                       .queue_depth = exported->queue_depth(),
-                       .taken_over = exported->taken_over()});
+    std::exception_ptr failure;
     try {
+        if (options.ready)
+            options.ready({.path = exported->path(),
+                           .info = &disk.info(),
+                           .queue_depth = exported->queue_depth(),
+                           .taken_over = exported->taken_over()});
         Task<void> signal = signals.next(loop);
         co_await std::move(signal);
     } catch (const Cancelled&) {
         // The loop was told to stop, or the signal came in the last moment of the start: the same end.
+    } catch (...) {
+        failure = std::current_exception();
     }
     Task<void> ending = end_export(loop, signals, *exported, options.grace, report);
     co_await std::move(ending);
+    if (failure)
+        std::rethrow_exception(failure);
 }
 
 }  // namespace

@@ -19,6 +19,10 @@ sigset_t stop_set() {
     ::sigemptyset(&set);
     ::sigaddset(&set, SIGINT);
     ::sigaddset(&set, SIGTERM);
+    // A blocked signal is delivered even where it is ignored, which is what nohup asks for.
+    struct sigaction hang_up{};
+    if (::sigaction(SIGHUP, nullptr, &hang_up) == 0 && hang_up.sa_handler != SIG_IGN)
+        ::sigaddset(&set, SIGHUP);
     return set;
 }
 

@@ -1,4 +1,4 @@
-// SIGINT and SIGTERM as events of a run loop.
+// SIGINT, SIGTERM and SIGHUP (the terminal is gone) as events of a run loop.
 #pragma once
 
 #include "outboard/base/fd.hpp"
@@ -7,7 +7,7 @@
 
 namespace outboard {
 
-/// While it lives SIGINT and SIGTERM are blocked in the thread that made it (and in threads that this one
+/// While it lives these signals are blocked in the thread that made it (and in threads that this one
 /// starts) and are taken from here. Make it before any other thread.
 class StopSignals {
   public:

@@ -127,6 +127,21 @@ TEST(BlockBench, CountsWhatItMoves) {
     EXPECT_THAT(disk.seen, testing::Each(BlockOperation::read));
 }
 
+TEST(BlockBench, EndsEarlyWhenToldTo) {
+    RunLoop loop;
+    MemoryDisk disk;
+    bool stop = true;
+    BlockBenchOptions options = short_run();
+    options.duration = 1h;
+    options.warmup = 1h;
+    options.read_percent = 0;
+    options.verify = true;
+    options.stop = &stop;
+    const auto result = run_block_bench(loop, disk, options);
+    EXPECT_LT(result->elapsed, 1min);
+    EXPECT_EQ(result->blocks_verified, 0U);
+}
+
 TEST(BlockBench, StaysInItsRangeAndWritesInOrder) {
     RunLoop loop;
     MemoryDisk disk;

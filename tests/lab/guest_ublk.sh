@@ -54,6 +54,10 @@ driver() {
     basename "$(readlink "/sys/bus/pci/devices/$device/driver" || true)"
 }
 
+is_bound_to() {
+    [ "$(driver)" = "$1" ]
+}
+
 kernel_disk() {
     disk=$(ls -d /sys/bus/pci/devices/$device/ata*/host*/target*/*/block/* 2>/dev/null | head -n 1)
     disk=/dev/${disk##*/}
@@ -238,6 +242,26 @@ memory)
     stop
     ;;
 
+# Nobody reads what it prints, and the terminal goes: the disk is drained and the device handed back all the same.
+hang_up)
+    { outboard run $device --grace 120 2>&1 & echo $! >/tmp/pid; } | head -n 1 >/tmp/run-one.log
+    server=$(cat /tmp/pid)
+    must mkfs.ext4 -q -F /dev/ublkb0
+    mounted /dev/ublkb0
+    write_tree
+    kill -HUP "$server"
+    sleep 1
+    check_tree
+    must umount $mnt  # which is in no list any more while it still writes
+    await 15 kernel_disk
+    e2fsck -fn "$disk" >/tmp/e2fsck.log 2>&1 || fail "$(cat /tmp/e2fsck.log)"
+    ! grep -q 'skipping journal' /tmp/e2fsck.log || fail "the end of the unmounting was lost"
+    mounted "$disk"
+    check_tree
+    must umount $mnt
+    [ ! -e /dev/ublkb0 ] || fail "/dev/ublkb0 is still there"
+    ;;
+
 # A kernel without ublk: `run` says so and leaves the device alone, `bench` works.
 without_ublk)
     outboard run $device >/tmp/run-one.log 2>&1
@@ -263,6 +287,14 @@ bench)
     for size in 512 4k 128k 1m; do
         must outboard bench $device --rw randrw --mix 40 --verify --io-size $size --depth 16 --time 2 --size 128m --destroy-data
     done
+    outboard bench $device --time 60 >/tmp/bench.log 2>&1 &
+    load=$!
+    await 15 is_bound_to vfio-pci
+    sleep 1
+    kill -INT $load
+    wait $load && fail "an interrupted measurement ended with status 0"
+    contains "a signal came before it was done" /tmp/bench.log
+    [ "$(driver)" = ata_piix ] || fail "the device was not handed back: $(driver)"
     must outboard bench $device --rw write --verify --io-size 64k --time 3 --size 32m --seed 9 --destroy-data
     must outboard bench $device --rw read --verify --io-size 64k --time 1 --size 32m --seed 9
     outboard bench $device --rw read --verify --io-size 64k --time 1 --size 32m --seed 8 --json >/tmp/bench.log

@@ -13,12 +13,12 @@ namespace outboard {
 namespace {
 
 void expect_fault(const char* line, const char* device, bool write, std::uint64_t iova, const char* reason) {
-    const auto fault = parse_iommu_fault(line);
-    ASSERT_TRUE(fault) << line;
-    EXPECT_EQ(fault->device.text(), device) << line;
-    EXPECT_EQ(fault->write, write) << line;
-    EXPECT_EQ(fault->iova, iova) << line;
-    EXPECT_EQ(fault->reason, reason) << line;
+    EXPECT_TRUE(parse_iommu_fault(line)) << line;
+    const IommuFault fault = parse_iommu_fault(line).value_or(IommuFault{});
+    EXPECT_EQ(fault.device.text(), device) << line;
+    EXPECT_EQ(fault.write, write) << line;
+    EXPECT_EQ(fault.iova, iova) << line;
+    EXPECT_EQ(fault.reason, reason) << line;
 }
 
 TEST(IommuFaults, ReadsIntelLines) {
@@ -63,8 +63,7 @@ TEST(IommuFaults, PassesOverOtherLines) {
          {"", "DMAR: ", "DMAR: DRHD: handling fault status reg 3", "AMD-Vi: Event logged [IO_PAGE_FAULT ",
           ": AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x1 address=0x0 flags=0x0]",
           "AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x1 address=0x0 flags=0x0]",
-          "DMAR: [INTR-REMAP] Request device [00:03.0] fault index 0x24 [fault reason 0x22] Present field is "
-          "clear",
+          "DMAR: [INTR-REMAP] Request device [00:03.0] fault index 0x24 [fault reason 0x22] x",
           "DMAR: [DMA Write NO_PASID] Request device [00:03.0] fault addr",
           "DMAR: [DMA Write NO_PASID] Request device [00:63.0] fault addr 0x1 [fault reason 0x05] x",
           "AMD-Vi: Event logged [ILLEGAL_DEV_TABLE_ENTRY device=00:03.0 pasid=0x0 address=0x0 flags=0x0]"})

@@ -70,9 +70,8 @@ TEST(Inventory, AMachineWithoutPciSaysSo) {
     FakeMachine machine;
     std::filesystem::remove_all(machine.paths().sys / "bus/pci/devices");
     const auto error = test::error_of([&] { (void)machine.inventory().devices(); });
-    ASSERT_TRUE(error);
-    EXPECT_EQ(error->kind(), ErrorKind::unsupported);
-    EXPECT_THAT(error->what(), ::testing::HasSubstr("this machine shows no PCI bus"));
+    EXPECT_EQ(error.kind(), ErrorKind::unsupported);
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("this machine shows no PCI bus"));
 }
 
 TEST(Inventory, ObstaclesAreTheBoundMembersOfAGroupButNotBridges) {

@@ -43,6 +43,7 @@ class Bytes {
 
 std::vector<unsigned> offsets(const std::vector<Capability>& capabilities) {
     std::vector<unsigned> result;
+    result.reserve(capabilities.size());
     for (const Capability& capability : capabilities)
         result.push_back(capability.offset);
     return result;

@@ -80,7 +80,7 @@ TEST(DmaArena, LivesWithoutHugePages) {
     {
         // 2 MiB pages where this machine has them, ordinary ones elsewhere.
         const DmaArena arena(backend, {.size = 3 * mib});
-        EXPECT_EQ(arena.span().length, arena.huge_pages() ? 4 * mib : 3 * mib);
+        EXPECT_GE(arena.span().length, 3 * mib);
         std::memset(arena.span().address, 1, arena.span().length);
     }
     const DmaArena small(backend, {.size = 3 * mib, .huge_pages = false});
@@ -233,7 +233,7 @@ RC_GTEST_PROP(DmaArenaProperty, ForeignMemoryFillsTheWindowsWithoutOverlap, ()) 
     }
     backend.windows.push_back({.first = 8 * mib, .last = 16 * mib - 1});
     DmaArena arena(backend, {.size = 64 * kib});
-    const Pages pages(32 * 4096);
+    const Pages pages(128 * kib);
     std::vector<DmaBuffer> buffers;
     for (int step = *rc::gen::inRange(0, 60); step > 0; --step) {
         if (*rc::gen::inRange(0, 3) == 0 && !buffers.empty())
@@ -287,8 +287,7 @@ TEST(DmaPool, TooManyBlocksIsAnError) {
     FakeBackend backend;
     DmaArena arena(backend, {.size = 64 * kib});
     const auto error = test::error_of([&] { DmaPool(arena, 4096, std::size_t{1} << 60, 4096); });
-    ASSERT_TRUE(error);
-    EXPECT_THAT(error->what(), HasSubstr("are too many"));
+    EXPECT_THAT(error.what(), HasSubstr("are too many"));
     EXPECT_THROW(DmaPool(arena, 4096, 17, 4096), Error);
 }
 

@@ -20,6 +20,7 @@ namespace {
     program.replace_filename("outboard-lab");
     words.insert(words.begin(), "outboard lab");
     std::vector<char*> argv;
+    argv.reserve(words.size() + 1);
     for (std::string& word : words)
         argv.push_back(word.data());
     argv.push_back(nullptr);

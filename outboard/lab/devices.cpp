@@ -27,6 +27,7 @@ struct Preset {
 
 // Slots are part of the lab's interface: tests name devices by them. Those behind root ports are on buses 1,
 // 2, … in the order they are given.
+// NOLINTBEGIN(modernize-use-designated-initializers): a table
 constexpr std::array<Preset, 17> presets{{
     {"ide", "piix3-ide", Shape::disk_port, 0x04, "", "PIIX3 IDE; each ide adds a disk: two channels of two"},
     {"ahci", "ich9-ahci", Shape::disk_port, 0x05, "", "AHCI; each ahci adds a disk: six ports"},
@@ -51,6 +52,7 @@ constexpr std::array<Preset, 17> presets{{
     {"virtio-keyboard", "virtio-keyboard-pci", Shape::single, 0x0f, "disable-legacy=on,iommu_platform=on",
      "virtio keyboard"},
 }};
+// NOLINTEND(modernize-use-designated-initializers)
 
 constexpr int first_root_port_slot = 0x10;
 constexpr int most_root_ports = 12;
@@ -172,7 +174,7 @@ class Layout {
     // A back end for a network card: QEMU's own small network without a way out, or a hub shared with other
     // cards.
     std::string add_network(DeviceOption& option, const std::string& id) {
-        const std::string given = option.take("netdev");
+        std::string given = option.take("netdev");
         if (!given.empty())
             return given;
         std::string net = id + "-net";

@@ -35,7 +35,7 @@ class FileSet {
     /// A text that differs whenever the archive would: names, permissions, and size and time of host files.
     std::string description() const;
     /// Writes the set as an uncompressed cpio archive (newc) that the kernel unpacks. Throws Error.
-    void write_cpio(const std::filesystem::path& archive) const;
+    void write_cpio(const std::filesystem::path& target) const;
 
   private:
     enum class Kind { directory, link, text, file, compressed };

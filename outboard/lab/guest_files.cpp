@@ -66,11 +66,12 @@ FileSet run_files(const LabOptions& options, const Devices& devices, bool termin
     std::vector<std::string> modules{"vfio_pci", "vfio_iommu_type1", "ublk_drv"};
     modules.insert(modules.end(), options.modules.extra.begin(), options.modules.extra.end());
     std::vector<std::string> get;
+    get.reserve(options.get.size());
     for (const std::string& file : options.get)
         get.push_back(source_and_target(file).first);
-    const std::string debug = !options.gdb_attach.empty() ? options.gdb_attach
-                              : options.gdb_port          ? "start"
-                                                          : "";
+    std::string debug = options.gdb_attach;
+    if (debug.empty() && options.gdb_port)
+        debug = "start";
     files.add_text(request_path, nlohmann::json{{"argv", command_words(options)},
                                                 {"environment", environment},
                                                 {"modules", modules},

@@ -29,7 +29,7 @@ void write_file(const fs::path& path, const std::string& bytes) {
 }
 
 std::string read_bytes(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
+    const std::ifstream file(path, std::ios::binary);
     std::ostringstream bytes;
     bytes << file.rdbuf();
     if (!file)

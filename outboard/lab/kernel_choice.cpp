@@ -68,8 +68,8 @@ int compare_releases(const std::string& left, const std::string& right) {
     std::string_view a = left;
     std::string_view b = right;
     while (!a.empty() && !b.empty()) {
-        std::string_view part_a = take_part(a);
-        std::string_view part_b = take_part(b);
+        const std::string_view part_a = take_part(a);
+        const std::string_view part_b = take_part(b);
         if (is_digit(part_a[0]) && is_digit(part_b[0]) && part_a.size() != part_b.size())
             return part_a.size() < part_b.size() ? -1 : 1;
         if (part_a != part_b)

@@ -229,21 +229,21 @@ void prepare_lab(const LabOptions& options) {
     }
 }
 
-LabResult run_lab(const LabOptions& given) {
+LabResult run_lab(const LabOptions& options) {
     const Clock::time_point begin = Clock::now();
-    LabOptions options = given;
     const fs::path directory = lab_directory(options.cache);
     lay_out(options.devices);  // what is wrong with the words is said before anything is fetched
     const Parts parts = prepare(directory, options, options.kernels.front());
     const Accelerator accelerator = choose_accelerator(directory, parts, options);
+    LabOptions final_options = options;
     if (options.gdb_port) {
-        if (*options.gdb_port == 0)
-            options.gdb_port = free_port();
-        tell_about_debugger(options, *options.gdb_port);
+        final_options.gdb_port = *options.gdb_port == 0 ? free_port() : *options.gdb_port;
+        tell_about_debugger(options, *final_options.gdb_port);
     }
     const double prepared = seconds_since(begin);
-    LabResult result = boot(
-        {.directory = directory, .parts = parts, .accelerator = accelerator, .forward_input = true}, options);
+    LabResult result =
+        boot({.directory = directory, .parts = parts, .accelerator = accelerator, .forward_input = true},
+             final_options);
     result.boot_seconds += prepared;
     result.seconds += prepared;
     if (options.verbose)

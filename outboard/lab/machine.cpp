@@ -44,8 +44,7 @@ std::vector<std::string> qemu_arguments(const Machine& machine) {
         add({"-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on"});
     add({"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"});
     add({"-kernel", machine.kernel.string(), "-initrd", machine.initramfs.string(), "-append",
-         fmt::format("console=ttyS0 quiet panic=-1 random.trust_cpu=on {} {}",
-                     machine.iommu ? "intel_iommu=on" : "", machine.append)});
+         fmt::format("{} {} {}", kernel_parameters, machine.iommu ? "intel_iommu=on" : "", machine.append)});
     add({"-chardev", fmt::format("file,id=lab-console,path={}", (machine.run / "console.log").string()),
          "-serial", "chardev:lab-console"});
     add({"-chardev",

@@ -24,7 +24,7 @@ const std::string& base_suite() {
 
 // A program of the machine, or of a package of Debian's.
 fs::path tool(AptArchive& archive, const std::string& name, const std::string& package) {
-    if (fs::path found = find_program(name); !found.empty())
+    if (const fs::path found = find_program(name); !found.empty())
         return fs::canonical(found);
     const fs::path root = archive.unpack(package, base_suite());
     for (const char* directory : {"usr/bin", "bin", "usr/sbin", "sbin"})

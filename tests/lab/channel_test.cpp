@@ -29,7 +29,9 @@ TEST(Channel, CarriesEveryByte) {
         all += static_cast<char>(value);
     FrameReader reader;
     reader.add(pack(FrameKind::files, all));
-    EXPECT_EQ(reader.next()->body, all);
+    const auto frame = reader.next();
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(frame->body, all);
     EXPECT_FALSE(reader.next());
 }
 

@@ -35,6 +35,7 @@ struct Mount {
     bool needed;
 };
 
+// NOLINTBEGIN(modernize-use-designated-initializers): a table
 constexpr std::array<Mount, 8> mounts{{
     {"proc", "/proc", "", true},
     {"sysfs", "/sys", "", true},
@@ -45,6 +46,7 @@ constexpr std::array<Mount, 8> mounts{{
     {"debugfs", "/sys/kernel/debug", "", false},
     {"hugetlbfs", "/dev/hugepages", "", false},
 }};
+// NOLINTEND(modernize-use-designated-initializers)
 
 // The buses whose devices have drivers in modules of the lab.
 constexpr std::array<const char*, 6> buses{"pci", "virtio", "scsi", "usb", "hid", "serio"};
@@ -82,6 +84,7 @@ void load_modules(const std::vector<std::string>& names) {
     std::vector<std::string> words{"/sbin/modprobe", "-qab"};
     words.insert(words.end(), names.begin(), names.end());
     std::vector<char*> argv;
+    argv.reserve(words.size() + 1);
     for (std::string& word : words)
         argv.push_back(word.data());
     argv.push_back(nullptr);

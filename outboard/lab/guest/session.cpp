@@ -81,6 +81,7 @@ void wait_for_debugger(const std::string& device) {
     if (request.debug == "start")
         wait_for_debugger(find_port(gdb_port_name));
     std::vector<char*> argv;
+    argv.reserve(words.size() + 1);
     for (std::string& word : words)
         argv.push_back(word.data());
     argv.push_back(nullptr);
@@ -117,7 +118,7 @@ Request parse_request(const std::string& text) {
     return request;
 }
 
-void Session::send(FrameKind kind, std::string_view body) {
+void Session::send(FrameKind kind, std::string_view body) const {
     const std::string bytes = pack(kind, body);
     std::string_view rest = bytes;
     while (!rest.empty()) {
@@ -129,7 +130,7 @@ void Session::send(FrameKind kind, std::string_view body) {
     }
 }
 
-void Session::send_event(const nlohmann::json& event) {
+void Session::send_event(const nlohmann::json& event) const {
     send(FrameKind::event, event.dump());
 }
 
@@ -282,7 +283,7 @@ int Session::run(const Request& request) {
         start_attached_debugger(request.debug);
     relay_until_end(pid);
     // What the command wrote before it ended; what it left behind may hold the pipes open for ever.
-    for (auto& [fd, kind] :
+    for (const auto& [fd, kind] :
          {std::pair{&output_, FrameKind::output}, {&error_output_, FrameKind::error_output}}) {
         if (*fd)
             ::fcntl(fd->get(), F_SETFL, O_NONBLOCK);

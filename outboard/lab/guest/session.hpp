@@ -42,10 +42,10 @@ class Session {
     void send_files(const std::vector<std::string>& paths);
 
     /// Tells the host something.
-    void send_event(const nlohmann::json& event);
+    void send_event(const nlohmann::json& event) const;
 
   private:
-    void send(FrameKind kind, std::string_view body);
+    void send(FrameKind kind, std::string_view body) const;
     pid_t start(const Request& request);
     pid_t start_attached_debugger(const std::string& process);
     void relay_until_end(pid_t pid);

@@ -258,10 +258,18 @@ void ChannelEngine::poll() noexcept {
 }
 
 void ChannelEngine::on_interrupt() noexcept {
-    if (state_ == State::dma || state_ == State::non_data)
+    if (state_ == State::dma || state_ == State::non_data) {
         look(Clock::now());
-    else if (channel_.interrupt_risen())
+        return;
+    }
+    if (channel_.interrupt_risen())
         channel_.acknowledge();
+    acknowledge();
+}
+
+void ChannelEngine::acknowledge() noexcept {
+    if (interrupts_ && options_.acknowledge)
+        options_.acknowledge();
 }
 
 void ChannelEngine::look(TimePoint now) noexcept {
@@ -341,6 +349,7 @@ void ChannelEngine::not_yet(TimePoint now) noexcept {
 }
 
 void ChannelEngine::ended(const Ending& ending, TimePoint now) noexcept {
+    acknowledge();
     if (!succeeded(ending)) {
         predictor_.abandoned();
         failed(ending, now);

@@ -33,6 +33,10 @@ struct EngineOptions {
     bool free_transfer_mode = false;  ///< see ControllerQuirks
     std::uint32_t prd_largest = 0x10000;
     std::function<void(std::string_view)> report;
+    /// Clears the interrupt that the controller itself has latched for this channel; empty where it latches
+    /// none. Called once the device's status has been read and before the next command is issued: later, the
+    /// end of that command could be cleared unseen.
+    std::function<void()> acknowledge;
 };
 
 class ChannelEngine {
@@ -94,6 +98,7 @@ class ChannelEngine {
     void move_pio_block() noexcept;
     void not_yet(TimePoint now) noexcept;
     void ended(const Ending& ending, TimePoint now) noexcept;
+    void acknowledge() noexcept;
 
     // What follows.
     void give_back(BlockStatus status) noexcept;

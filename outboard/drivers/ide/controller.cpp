@@ -57,6 +57,9 @@ Controller::Controller(Device& device, RunLoop& loop, const ControllerQuirks& qu
         if (!channel_enabled(channel))
             continue;
         const auto windows = find_windows(channel);
+        engine_options.acknowledge = nullptr;
+        if (quirks.interrupt_acknowledge[channel].space != RegisterBits::Space::none)
+            engine_options.acknowledge = [this, channel] { acknowledge_at_controller(channel); };
         if (windows)
             engines_[channel] = std::make_unique<ChannelEngine>(
                 loop, device.arena(), *windows, engine_options,
@@ -159,11 +162,9 @@ Task<void> Controller::serve_interrupts() {
         const int result = co_await loop_.event(interrupt.eventfd(), count);
         // The line may be shared and both channels may have raised it: each looks for itself. It falls when
         // the devices' status registers have been read, so only then is it unmasked.
-        for (unsigned channel = 0; channel < channels; ++channel) {
-            if (!engines_[channel])
-                continue;
-            engines_[channel]->on_interrupt();
-            acknowledge_at_controller(channel);
+        for (const auto& engine : engines_) {
+            if (engine)
+                engine->on_interrupt();
         }
         if (const int error = result < 0 ? -result : interrupt.unmask(); error != 0) {
             tell(fmt::format("{}: its interrupt cannot be used any more ({}), completions are polled for",
@@ -179,8 +180,6 @@ Task<void> Controller::serve_interrupts() {
 
 void Controller::acknowledge_at_controller(unsigned channel) noexcept {
     const RegisterBits& acknowledge = quirks_.interrupt_acknowledge[channel];
-    if (acknowledge.space == RegisterBits::Space::none)
-        return;
     try {
         const std::uint32_t value = read_bits(device_, acknowledge);
         if ((value & acknowledge.bits) != 0)

@@ -5,13 +5,13 @@
 #include "outboard/runtime/task.hpp"
 
 #include <algorithm>
+#include <ctime>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
-#include <time.h>
 
 namespace outboard {
 

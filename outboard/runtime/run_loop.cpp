@@ -297,8 +297,11 @@ void RunLoop::run_until_finished(detail::PromiseBase& promise) {
     while (!promise.finished()) {
         if (impl_->take_stop())
             promise.cancel();
-        if (!failure && (failure = impl_->take_failure()))
-            promise.cancel();
+        if (!failure) {
+            failure = impl_->take_failure();
+            if (failure)
+                promise.cancel();
+        }
         turn();
     }
     if (failure)

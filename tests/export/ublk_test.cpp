@@ -22,7 +22,7 @@ namespace {
 using test::MemoryDisk;
 using test::MemoryQueue;
 
-constexpr std::size_t buffer_bytes = 64 * 1024;
+constexpr std::size_t buffer_bytes = std::size_t{64} * 1024;
 
 TEST(ServedDisk, SurvivesTheKernelsBits) {
     const ServedDisk disk{.domain = 0x10001,
@@ -67,7 +67,7 @@ TEST(ServedDisk, DisksAreToldApartByModelAndSerialNumber) {
 BlockInfo some_disk() {
     BlockInfo info;
     info.model = "DISK";
-    info.capacity = 10'000 * 512;
+    info.capacity = 10'000UL * 512;
     info.physical_block_size = 4096;
     info.max_transfer = 100'000;
     return info;
@@ -171,8 +171,8 @@ TEST_F(Requests, ReadAndWriteInTheTagsOwnBuffer) {
     table.fetched(3);
     EXPECT_EQ(table.outstanding(), 1U);
     EXPECT_THAT(advance(table), ElementsAre(Pair(3, 4096)));
-    EXPECT_EQ(disk_.content[16 * 512], std::byte{0x5a});
-    EXPECT_EQ(disk_.content[24 * 512], std::byte{0});
+    EXPECT_EQ(disk_.content[16UL * 512], std::byte{0x5a});
+    EXPECT_EQ(disk_.content[24UL * 512], std::byte{0});
 
     ask(5, operation::read, 15, 2);
     table.fetched(5);
@@ -256,7 +256,7 @@ TEST_F(Requests, ForcedWritesAreStableWhenTheyFinish) {
     ask(0, operation::write | operation::flag_force_unit_access, 7, 1);
     table.fetched(0);
     EXPECT_THAT(advance(table), ElementsAre(Pair(0, 512)));
-    EXPECT_EQ(disk_.stable[7 * 512], std::byte{0x22});
+    EXPECT_EQ(disk_.stable[7UL * 512], std::byte{0x22});
 }
 
 TEST_F(Requests, AllWritesAreStableForADeviceAnnouncedWithoutCache) {
@@ -265,7 +265,7 @@ TEST_F(Requests, AllWritesAreStableForADeviceAnnouncedWithoutCache) {
     ask(0, operation::write, 7, 1);
     table.fetched(0);
     EXPECT_THAT(advance(table), ElementsAre(Pair(0, 512)));
-    EXPECT_EQ(disk_.stable[7 * 512], std::byte{0x33});
+    EXPECT_EQ(disk_.stable[7UL * 512], std::byte{0x33});
 }
 
 TEST_F(Requests, FailWithTheKernelsOwnErrors) {

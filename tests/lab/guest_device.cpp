@@ -29,7 +29,6 @@ struct Identification : Register<Identification, std::uint32_t, 0x00, Access::re
 struct Liveness : Register<Liveness, std::uint32_t, 0x04, Access::read_write> {};
 struct Factorial : Register<Factorial, std::uint32_t, 0x08, Access::read_write> {};
 struct Status : Register<Status, std::uint32_t, 0x20, Access::read_write> {
-    static constexpr Bit<Status, 0> computing{};
     static constexpr Bit<Status, 7> interrupt_when_done{};
 };
 struct InterruptStatus : Register<InterruptStatus, std::uint32_t, 0x24, Access::read_only> {};
@@ -63,7 +62,7 @@ class Edu : public ::testing::Test {
         ASSERT_TRUE(holds_within(soon, [&] { return !registers.read<DmaCommand>()[DmaCommand::run]; }));
     }
     /// An arena that edu, which can address 28 bits, reaches.
-    DmaArena& arena() { return device->create_arena({.size = 64 * 1024, .address_bits = 28}); }
+    DmaArena& arena() { return device->create_arena({.size = std::size_t{64} * 1024, .address_bits = 28}); }
 
     Borrowed borrowed;
     std::unique_ptr<Device> device;

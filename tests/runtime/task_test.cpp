@@ -170,7 +170,7 @@ TEST(Task, CannotBeAwaitedTwiceOrEmpty) {
     const auto twice = []() -> Task<void> {
         auto child = give(1);
         co_await std::move(child);
-        co_await std::move(child);
+        co_await std::move(child);  // NOLINT(bugprone-use-after-move): it must be refused
     };
     EXPECT_THROW(loop.run(twice()), std::logic_error);
     EXPECT_THROW(loop.run(Task<int>()), std::logic_error);

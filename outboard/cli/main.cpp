@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
     app.failure_message(CLI::FailureMessage::simple);
     try {
+        outboard::cli::become_lab_if_asked(argc, argv);
         outboard::cli::add_list_verb(app, invocation);
         outboard::cli::add_doctor_verb(app, invocation);
         outboard::cli::add_bind_verb(app, invocation);

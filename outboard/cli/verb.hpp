@@ -33,4 +33,9 @@ void add_run_verb(CLI::App& app, Invocation& invocation);
 void add_stop_verb(CLI::App& app, Invocation& invocation);
 void add_unbind_verb(CLI::App& app, Invocation& invocation);
 
+/// `outboard lab …` becomes the program outboard-lab beside this one, which reads its own words; returns when
+/// another verb is asked for. The lab is a program of its own because every guest gets this one, with all its
+/// libraries, and the lab's are 35 MB. Throws Error when there is no such program.
+void become_lab_if_asked(int argc, char** argv);
+
 }  // namespace outboard::cli

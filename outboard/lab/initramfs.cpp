@@ -6,8 +6,8 @@
 #include "outboard/lab/process.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
+#include <functional>
 #include <set>
 #include <sstream>
 
@@ -19,6 +19,9 @@ namespace outboard::lab {
 namespace {
 
 namespace fs = std::filesystem;
+
+// 30 to 80 MB each; every build of a program makes one.
+constexpr std::size_t most_kept_archives = 24;
 
 void add_busybox(FileSet& files, const fs::path& busybox) {
     files.add_file("/usr/bin/busybox", busybox);
@@ -129,9 +132,11 @@ fs::path kept_archive(const FileSet& files, const fs::path& directory) {
     fs::path archive = directory / (digest(files.description()) + ".cpio");
     build_once(archive, [&](const fs::path& temporary) { files.write_cpio(temporary); });
     fs::last_write_time(archive, fs::file_time_type::clock::now());
-    for (const auto& entry : fs::directory_iterator(directory))
-        if (fs::file_time_type::clock::now() - entry.last_write_time() > std::chrono::hours(24 * 7))
-            fs::remove(entry.path());
+    std::vector<fs::directory_entry> kept(fs::directory_iterator(directory), {});
+    std::ranges::sort(kept, std::ranges::greater(),
+                      [](const auto& entry) { return entry.last_write_time(); });
+    for (std::size_t i = most_kept_archives; i < kept.size(); ++i)
+        fs::remove(kept[i].path());
     return archive;
 }
 

@@ -29,7 +29,7 @@ FileSet system_files(const Kernel& kernel, const Tools& tools, const ModuleWishe
 /// of which are kept in `stripped`. The lab's init among them becomes /init. Throws Error.
 FileSet project_files(const std::filesystem::path& programs, const std::filesystem::path& stripped);
 
-/// Writes a file set below `directory` once and returns the archive. Those not used for a week are removed.
+/// Writes a file set below `directory` once and returns the archive. Only those used last are kept.
 std::filesystem::path kept_archive(const FileSet& files, const std::filesystem::path& directory);
 
 }  // namespace outboard::lab

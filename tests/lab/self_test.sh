@@ -43,6 +43,10 @@ check 'a file copied in and out' content "$(cat renamed)"
 check_contains 'a directory copied out' ' -' "$(cat result/inner/sum)"
 check_contains 'a file that is not there' 'the guest has no /tmp/missing' "$(cat errors)"
 
+# With and without options before the command, and an option of the command's own.
+check 'a command without options of the lab' Linux "$("$outboard" lab -- uname -s </dev/null)"
+check 'a command without the two dashes' Linux "$("$outboard" lab uname -s </dev/null)"
+
 # Words that the shell must not take apart; an unprivileged user; a module left out; statuses by signal.
 check 'words of a command stay apart' 'a  b|c' "$(lab -- printf '%s|%s' 'a  b' c </dev/null)"
 check 'an unprivileged user' 'user 1000 /tmp' \

@@ -93,8 +93,9 @@ def ratios(by_key, peer):
     parts = []
     for index in range(int(most / step) + 1):
         tick = index * step
-        parts.append(f'<line class="{"one" if tick == 1 else "grid"}" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="0" '
+        parts.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="0" '
                      f'y2="{height - 20}"/><text class="soft" x="{x(tick):.1f}" y="{height - 4}" text-anchor="middle">{tick:g}</text>')
+    parts.append(f'<line class="one" x1="{x(1):.1f}" x2="{x(1):.1f}" y1="0" y2="{height - 20}"/>')
     for index, workload in enumerate(WORKLOADS):
         top = index * (line * len(own) + 10)
         parts.append(f'<text x="0" y="{top + line * len(own) / 2 + 4}">{escape(WORKLOAD_NAMES[workload])}</text>')

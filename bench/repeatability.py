@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """CPU per request of two boots side by side; fails when they differ by more than 2 %.
 
-usage: bench/repeatability.py RAW RAW     directories as bench/measurements.py describes them, of one round each
+usage: bench/repeatability.py RAW RAW     directories as bench/measurements.py describes them; medians of their rounds are compared
 """
 import pathlib
+import statistics
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -13,6 +14,10 @@ from bench import measurements, text  # noqa: E402  (the path has to be set befo
 LIMIT = 0.02
 
 
+def median_cpu(samples, path, workload):
+    return statistics.median(sample.cpu_us_per_request for sample in samples[path, workload])
+
+
 def compare(first, second):
     """Lines of a table, and the largest relative difference. Both as measurements.read_samples gives them."""
     lines = [f"{'CPU per request':28}{'boot 1 µs':>11}{'boot 2 µs':>11}{'differ by':>11}{'÷ unprotected':>15}{'÷ protected':>13}"]
@@ -20,10 +25,10 @@ def compare(first, second):
     for workload in measurements.WORKLOADS:
         lines.append(text.WORKLOAD_NAMES[workload])
         for path in measurements.PATHS:
-            one, two = (samples[path, workload][0].cpu_us_per_request for samples in (first, second))
+            one, two = (median_cpu(samples, path, workload) for samples in (first, second))
             difference = abs(one - two) / min(one, two)
             worst = max(worst, difference)
-            ratios = [one / first[peer, workload][0].cpu_us_per_request for peer in measurements.PEERS]
+            ratios = [one / median_cpu(first, peer, workload) for peer in measurements.PEERS]
             lines.append(f"  {text.PATH_NAMES[path]:26}{one:>11.2f}{two:>11.2f}{difference:>10.1%} {ratios[0]:>14.2f}{ratios[1]:>13.2f}")
     return lines, worst
 

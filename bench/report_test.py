@@ -172,7 +172,8 @@ class Report(unittest.TestCase):
     def test_two_boots_are_compared(self):
         first, second = measurements.read_samples(self.raw), measurements.read_samples(self.raw)
         self.assertEqual(repeatability.compare(first, second)[1], 0)
-        second["direct", "read-128k-qd8"][0].cpu_us_per_request *= 1.05
+        for sample in second["direct", "read-128k-qd8"]:
+            sample.cpu_us_per_request *= 1.05
         lines, worst = repeatability.compare(first, second)
         self.assertAlmostEqual(worst, 0.05)
         self.assertIn("5.0%", "\n".join(lines))

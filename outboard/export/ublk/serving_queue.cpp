@@ -61,8 +61,8 @@ ServingQueue::~ServingQueue() {
 }
 
 void ServingQueue::abandon(std::unique_ptr<ServingQueue> queue) noexcept {
-    queue->loop_->remove_poller(*queue);
-    static_cast<void>(queue.release());
+    ServingQueue* const left = queue.release();
+    left->loop_->remove_poller(*left);
 }
 
 std::vector<DmaSpan> ServingQueue::buffers() const {
@@ -73,8 +73,8 @@ std::vector<DmaSpan> ServingQueue::buffers() const {
 }
 
 void ServingQueue::fetch_all() noexcept {
-    for (std::uint16_t tag = 0; tag < tags_.size(); ++tag)
-        prepare(command::fetch, tag, 0);
+    for (std::size_t tag = 0; tag < tags_.size(); ++tag)
+        prepare(command::fetch, static_cast<std::uint16_t>(tag), 0);
 }
 
 void ServingQueue::prepare(std::uint32_t operation, std::uint16_t tag, int result) noexcept {

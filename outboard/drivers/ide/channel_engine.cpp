@@ -383,13 +383,16 @@ void ChannelEngine::failed(const Ending& ending, TimePoint now) noexcept {
         removed();
         return;
     }
-    const bool again = batch_.parts > 1 || (worth_retrying(ending) && batch_.attempt + 1 < attempts);
+    // A sector that a flush could not write may be gone from the cache: a second flush would succeed without
+    // it.
+    const bool retry = worth_retrying(ending) && batch_.operation() != BlockOperation::flush;
+    const bool again = batch_.parts > 1 || (retry && batch_.attempt + 1 < attempts);
     tell_made([&] {
         return fmt::format("{}: {}{}", active_->name(), describe(task_, ending),
                            again ? "; it is tried again" : "");
     });
     if (needs_reset(ending)) {
-        recover(block_status(ending), worth_retrying(ending) ? attempts : 1);
+        recover(block_status(ending), retry ? attempts : 1);
         return;
     }
     flushing_ = false;

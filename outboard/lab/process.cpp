@@ -2,6 +2,7 @@
 
 #include "outboard/base/error.hpp"
 #include "outboard/base/file.hpp"
+#include "outboard/base/pipe.hpp"
 
 #include <array>
 #include <cerrno>
@@ -23,18 +24,6 @@ namespace outboard::lab {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-struct Pipe {
-    Fd read_end;
-    Fd write_end;
-};
-
-Pipe make_pipe() {
-    std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0)
-        throw_errno(errno, "create", "a pipe");
-    return {.read_end = Fd(ends[0]), .write_end = Fd(ends[1])};
-}
 
 std::vector<char*> pointers(std::vector<std::string>& words) {
     std::vector<char*> result;

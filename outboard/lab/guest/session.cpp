@@ -2,6 +2,7 @@
 
 #include "outboard/base/error.hpp"
 #include "outboard/base/file.hpp"
+#include "outboard/base/pipe.hpp"
 #include "outboard/lab/guest/machine.hpp"
 
 #include <array>
@@ -27,18 +28,6 @@
 namespace outboard::lab::guest {
 
 namespace {
-
-struct Pipe {
-    Fd read_end;
-    Fd write_end;
-};
-
-Pipe make_pipe() {
-    std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0)
-        throw_errno(errno, "create", "a pipe");
-    return {.read_end = Fd(ends[0]), .write_end = Fd(ends[1])};
-}
 
 // The command's end of its three standard descriptors.
 struct Standard {

@@ -4,7 +4,8 @@ A directory of measurements holds
     lab.json                           what `outboard lab --json` said of the machine
     guest.txt                          name=value lines: kernel, processors, memory_mib, controller, disk, rounds, fio
     round-N/PATH/WORKLOAD.json         what `fio --output-format=json` or `outboard bench --json` printed
-    round-N/PATH/WORKLOAD.cpu          two snapshots of /proc/uptime and the cpu lines of /proc/stat, taken while it ran
+    round-N/PATH/WORKLOAD.cpu          two snapshots of /proc/uptime, the cpu lines of /proc/stat and the idle times in
+                                       /proc/timer_list, taken while it ran
     filesystem.txt                     name=value lines: bytes, files, checksums_equal, e2fsck
 Nothing is guessed: what is missing or not plausible is a MeasurementError.
 """
@@ -62,14 +63,22 @@ def parse_bench(document):
 def parse_cpu(text):
     """How many processors were busy on average between the two snapshots. The idle time of a tickless kernel is
     measured, not sampled, so what is not idle is busy: interrupts, kernel threads and every process."""
-    snapshots = re.findall(r"^([\d.]+) [\d.]+\n((?:cpu.*\n)+)", text, re.MULTILINE)
+    snapshots = re.findall(r"^([\d.]+) [\d.]+\n((?:cpu.*\n)+)((?:(?:now at| *\.).*\n)*)", text, re.MULTILINE)
     if len(snapshots) != 2:
         raise MeasurementError(f"{len(snapshots)} snapshots of the processor time instead of 2")
     moments = []
-    for uptime, lines in snapshots:
+    for uptime, lines, timers in snapshots:
         total = [int(word) for word in lines.splitlines()[0].split()[1:]]
         processors = len(re.findall(r"^cpu\d", lines, re.MULTILINE))
-        moments.append((float(uptime), (total[3] + total[4]) / TICKS_PER_SECOND, processors))
+        now, idle = float(uptime), (total[3] + total[4]) / TICKS_PER_SECOND
+        # These are exact, but leave out the pause that a processor is in: none, on the only one, which reads them.
+        if processors == 1:
+            clock = re.search(r"^now at (\d+)", timers)
+            pauses = re.findall(r"_sleeptime *: (\d+)", timers)
+            if not clock or not pauses:
+                raise MeasurementError("/proc/timer_list does not say how long the processor was idle")
+            now, idle = int(clock[1]) / 1e9, sum(map(int, pauses)) / 1e9
+        moments.append((now, idle, processors))
     (begin, idle_begin, processors), (end, idle_end, _) = moments
     if end - begin < 0.5:
         raise MeasurementError(f"the processor time was watched for {end - begin:.2f} s only")

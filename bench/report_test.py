@@ -104,6 +104,13 @@ class Report(unittest.TestCase):
         row = text.index_rows(self.build())["direct", "randread-4k-qd1"]
         self.assertAlmostEqual(row["cpu_us_per_request"], 1e6 / 1100, places=1)
 
+    def test_idle_time_of_one_processor_is_exact(self):
+        def snapshot(now, idle, waiting):
+            return (f"{now / 1e9:.2f} 0\ncpu  1 1 1 1 1\ncpu0 1 1 1 1 1\nnow at {now} nsecs\n"
+                    f"  .idle_sleeptime : {idle} nsecs\n  .iowait_sleeptime: {waiting} nsecs\n")
+        text = snapshot(10**9, 0, 0) + snapshot(3 * 10**9, 10**9, 500 * 10**6)
+        self.assertAlmostEqual(measurements.parse_cpu(text), 0.25)
+
     def test_a_missing_run_is_refused(self):
         (self.raw / "round-3/ublk/read-128k-qd8.json").unlink()
         self.refuse("round-3/ublk/read-128k-qd8 was not measured")

@@ -87,6 +87,7 @@ stop_server() {
 snapshot() {
     cat /proc/uptime
     grep '^cpu' /proc/stat
+    grep -E '^now at |_sleeptime *:' /proc/timer_list
 }
 
 # watched FILE COMMAND…: runs the command, its output to FILE.json, and takes FILE.cpu while it is at work.

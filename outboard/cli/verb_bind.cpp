@@ -1,4 +1,6 @@
 #include "outboard/backend/pci/binding.hpp"
+#include "outboard/backend/pci/claim.hpp"
+#include "outboard/backend/pci/inventory.hpp"
 #include "outboard/backend/pci/requirements.hpp"
 #include "outboard/cli/verb.hpp"
 
@@ -47,6 +49,7 @@ void add_bind_verb(CLI::App& app, Invocation& invocation) {
     add_json_flag(*verb, invocation);
     verb->callback([device, &invocation] {
         const PciAddress address = PciAddress::parse(*device);
+        const DeviceClaim claim(Inventory().device(address));
         print_change(address, Binder().bind(address), invocation.json);
     });
 }
@@ -59,6 +62,7 @@ void add_unbind_verb(CLI::App& app, Invocation& invocation) {
     add_json_flag(*verb, invocation);
     verb->callback([device, &invocation] {
         const PciAddress address = PciAddress::parse(*device);
+        const DeviceClaim claim(Inventory().device(address));
         print_change(address, Binder().restore(address), invocation.json);
     });
 }

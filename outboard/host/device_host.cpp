@@ -48,7 +48,8 @@ Task<std::unique_ptr<DeviceHost>> DeviceHost::open(RunLoop& loop, DeviceHostOpti
     self->address_ = options.address;
     const PciDevice device = Inventory().device(options.address);
     self->description_ = &require_driver(device);
-    self->bound_here_ = device.driver != vfio_driver;
+    self->claim_ = DeviceClaim(device);
+    self->bound_here_ = Inventory().device(options.address).driver != vfio_driver;
     if (self->bound_here_)
         Binder().bind(options.address);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "outboard/backend/pci/address.hpp"
+#include "outboard/backend/pci/claim.hpp"
 #include "outboard/classes/driver.hpp"
 #include "outboard/device/device.hpp"
 #include "outboard/runtime/run_loop.hpp"
@@ -25,7 +26,8 @@ struct DeviceHostOptions {
 class DeviceHost {
   public:
     /// Finds the driver, binds and opens the device, makes its arena and starts the driver. When one of these
-    /// fails the device is as it was before. Throws Error.
+    /// fails the device is as it was before. Throws
+    /// Error; busy when another process is about the device.
     static Task<std::unique_ptr<DeviceHost>> open(RunLoop& loop, DeviceHostOptions options);
     DeviceHost(const DeviceHost&) = delete;
     DeviceHost& operator=(const DeviceHost&) = delete;
@@ -49,6 +51,7 @@ class DeviceHost {
     Task<void> start(RunLoop& loop, DeviceHostOptions options);
 
     PciAddress address_;
+    DeviceClaim claim_;
     const DriverDescription* description_ = nullptr;
     bool bound_here_ = false;
     std::unique_ptr<Device> device_;

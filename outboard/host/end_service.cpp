@@ -1,6 +1,7 @@
 #include "outboard/host/end_service.hpp"
 
 #include "outboard/backend/pci/binding.hpp"
+#include "outboard/backend/pci/claim.hpp"
 #include "outboard/backend/pci/inventory.hpp"
 #include "outboard/backend/pci/usage.hpp"
 #include "outboard/base/error.hpp"
@@ -90,6 +91,7 @@ Task<void> end_services(RunLoop& loop, EndOptions options) {
         }
     }
     if (hand_back) {
+        const DeviceClaim claim(Inventory().device(options.address));
         const BindingChange change = Binder().restore(options.address);
         options.report(fmt::format("{}: given back to {}", options.address.text(),
                                    change.after.empty() ? "no driver" : change.after));

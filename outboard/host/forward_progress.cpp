@@ -60,12 +60,15 @@ int populate(dl_phdr_info* object, std::size_t /*size*/, void* failed) {
 
 }  // namespace
 
+std::string begin_forward_progress() {
+    if (::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) == 0)
+        return {};
+    return "cannot mark this thread as an I/O flusher: " + errno_text(errno) +
+           "; writing to the disk while memory is short may hang (CAP_SYS_RESOURCE would allow it)";
+}
+
 std::vector<std::string> secure_forward_progress() {
     std::vector<std::string> warnings;
-    if (::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0)
-        warnings.push_back(
-            "cannot mark this thread as an I/O flusher: " + errno_text(errno) +
-            "; writing to the disk while memory is short may hang (CAP_SYS_RESOURCE would allow it)");
 
     // What is resident stays so, and later pages from their first use; then the code and data of the data
     // path are made resident. Libraries that only other verbs use are left out: locking all that is mapped

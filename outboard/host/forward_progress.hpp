@@ -7,10 +7,16 @@
 
 namespace outboard {
 
-/// Makes this thread and its process fit to serve a disk: allocations that the kernel makes for it start no
-/// I/O (PR_SET_IO_FLUSHER), its memory stays resident, and the out-of-memory killer takes others first. Call
-/// it on the serving thread once everything is set up. Returns what could not be done and what that means,
-/// one text each; needs CAP_SYS_RESOURCE and CAP_IPC_LOCK, or a limit (RLIMIT_MEMLOCK) that is high enough.
+/// Allocations that the kernel makes for this thread, and for those that it starts, begin no I/O and wait for
+/// none (PR_SET_IO_FLUSHER). Call it before the memory that the disk needs is allocated: where a disk is
+/// taken over, all that fills the machine may be waiting for it. Returns what could not be done and what that
+/// means; empty when it was done. Needs CAP_SYS_RESOURCE.
+std::string begin_forward_progress();
+
+/// The rest of what makes a process fit to serve a disk: its memory stays resident, and the out-of-memory
+/// killer takes others first. Call it on the serving thread once everything is set up. Returns what could not
+/// be done and what that means, one text each; needs CAP_SYS_RESOURCE and CAP_IPC_LOCK, or a limit
+/// (RLIMIT_MEMLOCK) that is high enough.
 std::vector<std::string> secure_forward_progress();
 
 }  // namespace outboard

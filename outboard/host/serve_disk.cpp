@@ -144,6 +144,16 @@ void require_same_disk(const ublk::ServedDevice& left_behind, const ublk::Served
                                mark.bdf())});
 }
 
+/// Why an export cannot go on, if it cannot.
+std::exception_ptr refusal(const ublk::UblkExport& exported) {
+    try {
+        exported.require_intact();
+    } catch (...) {
+        return std::current_exception();
+    }
+    return nullptr;
+}
+
 /// Serves one disk of an open device; on return its queue is gone.
 Task<void> serve(RunLoop& loop, StopSignals& signals, ublk::Control& control, DeviceHost& host,
                  const ServeOptions& options, ublk::ServedDisk mark,
@@ -181,6 +191,8 @@ Task<void> serve(RunLoop& loop, StopSignals& signals, ublk::Control& control, De
     } catch (...) {
         failure = std::current_exception();
     }
+    if (!failure)
+        failure = refusal(*exported);
     Task<void> ending = end_export(loop, signals, *exported, options.grace, report);
     co_await std::move(ending);
     if (failure)
@@ -191,6 +203,8 @@ Task<void> serve(RunLoop& loop, StopSignals& signals, ublk::Control& control, De
 
 Task<void> serve_disk(RunLoop& loop, StopSignals& signals, ServeOptions options) {
     ublk::ServedDisk mark = mark_of(options.address, options.disk);
+    if (const std::string warning = begin_forward_progress(); !warning.empty())
+        options.driver.report(warning);
     Task<void> cancel_start = cancel_on_signal(loop, signals);
     cancel_start.start();
     ublk::Control control(loop);

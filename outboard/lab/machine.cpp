@@ -21,6 +21,13 @@ void replace_all(std::string& text, const std::string& from, const std::string& 
         text.replace(at, from.size(), to);
 }
 
+/// A path as part of an option: QEMU reads two commas as one that does not end the value.
+std::string option_value(const std::filesystem::path& path) {
+    std::string text = path.string();
+    replace_all(text, ",", ",,");
+    return text;
+}
+
 }  // namespace
 
 std::filesystem::path disk_path(const Disk& disk, const std::filesystem::path& scratch) {
@@ -45,11 +52,11 @@ std::vector<std::string> qemu_arguments(const Machine& machine) {
     add({"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"});
     add({"-kernel", machine.kernel.string(), "-initrd", machine.initramfs.string(), "-append",
          fmt::format("{} {} {}", kernel_parameters, machine.iommu ? "intel_iommu=on" : "", machine.append)});
-    add({"-chardev", fmt::format("file,id=lab-console,path={}", (machine.run / "console.log").string()),
+    add({"-chardev", fmt::format("file,id=lab-console,path={}", option_value(machine.run / "console.log")),
          "-serial", "chardev:lab-console"});
     add({"-chardev",
          fmt::format("socket,id=lab-monitor,path={},server=on,wait=off",
-                     (machine.scratch / "monitor").string()),
+                     option_value(machine.scratch / "monitor")),
          "-mon", "chardev=lab-monitor,mode=readline"});
     add({"-device", "virtio-serial-pci,id=lab-serial,addr=1e", "-chardev",
          fmt::format("socket,id=lab-port,fd={}", machine.port), "-device",
@@ -60,10 +67,10 @@ std::vector<std::string> qemu_arguments(const Machine& machine) {
              "-device",
              fmt::format("virtserialport,bus=lab-serial.0,nr=2,chardev=lab-gdb,name={}", gdb_port_name)});
     for (std::string argument : machine.devices.arguments) {
-        replace_all(argument, "@RUN@", machine.run.string());
+        replace_all(argument, "@RUN@", option_value(machine.run));
         for (const Disk& disk : machine.devices.disks)
             replace_all(argument, fmt::format("@DISK:{}@", disk.name),
-                        disk_path(disk, machine.scratch).string());
+                        option_value(disk_path(disk, machine.scratch)));
         result.push_back(std::move(argument));
     }
     result.insert(result.end(), machine.arguments.begin(), machine.arguments.end());

@@ -4,10 +4,12 @@
 #include "outboard/lab/layout.hpp"
 
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <sys/statvfs.h>
@@ -38,10 +40,12 @@ void remove_leftovers(const fs::path& parent) {
         const std::string name = entry.path().filename().string();
         if (!name.starts_with(scratch_prefix))
             continue;
-        const std::string number = name.substr(std::string(scratch_prefix).size());
-        if (number.empty() || number.find_first_not_of("0123456789") != std::string::npos)
+        const char* const end = name.data() + name.size();
+        pid_t pid = 0;
+        const auto number = std::from_chars(name.data() + std::string_view(scratch_prefix).size(), end, pid);
+        if (number.ec != std::errc() || number.ptr != end || pid <= 0)
             continue;
-        if (::kill(std::stoi(number), 0) != 0 && errno == ESRCH)
+        if (::kill(pid, 0) != 0 && errno == ESRCH)
             fs::remove_all(entry.path(), ignored);
     }
 }

@@ -5,9 +5,12 @@
 #include "outboard/lab/channel.hpp"
 #include "outboard/lab/process.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <csignal>
+#include <cstdint>
 #include <deque>
 #include <fstream>
 
@@ -32,17 +35,22 @@ double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-void write_all(int fd, std::string_view bytes) {
+/// What the reader has not taken by the deadline is lost.
+void write_all(int fd, std::string_view bytes, Clock::time_point deadline) {
     while (!bytes.empty()) {
-        const ssize_t count = ::write(fd, bytes.data(), bytes.size());
-        if (count < 0 && errno == EAGAIN) {
-            pollfd writable{.fd = fd, .events = POLLOUT, .revents = 0};
-            ::poll(&writable, 1, -1);
-        } else if (count < 0 && errno != EINTR) {
+        const auto left =
+            std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+        if (left <= 0)
+            return;
+        pollfd writable{.fd = fd, .events = POLLOUT, .revents = 0};
+        if (::poll(&writable, 1, static_cast<int>(std::min<std::int64_t>(left, 1000))) <= 0)
+            continue;
+        // A pipe that is writable takes this much without blocking.
+        const ssize_t count = ::write(fd, bytes.data(), std::min<std::size_t>(bytes.size(), PIPE_BUF));
+        if (count < 0 && errno != EINTR && errno != EAGAIN)
             throw_errno(errno, "write to", fd == STDOUT_FILENO ? "standard output" : "standard error");
-        } else if (count > 0) {
+        if (count > 0)
             bytes.remove_prefix(static_cast<std::size_t>(count));
-        }
     }
 }
 
@@ -115,14 +123,14 @@ class Run {
         reading_input_ = plan_.forward_input;
         if (!reading_input_)
             to_guest_ += pack(FrameKind::input, {});
-        const Clock::time_point deadline = start_ + plan_.deadline;
+        deadline_ = start_ + plan_.deadline;
         while (!ended_) {
-            if (Clock::now() >= deadline) {
+            if (Clock::now() >= deadline_) {
                 outcome_.deadline_came = true;
                 outcome_.exit_status = deadline_status;
                 break;
             }
-            step(qemu, signals, deadline);
+            step(qemu, signals);
         }
         end(qemu);
         outcome_.seconds = seconds_since(start_);
@@ -130,9 +138,9 @@ class Run {
     }
 
   private:
-    void step(Child& qemu, const Signals& signals, Clock::time_point deadline) {
+    void step(Child& qemu, const Signals& signals) {
         const auto left =
-            std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count() + 1;
+            std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - Clock::now()).count() + 1;
         const auto host_events = static_cast<short>(to_guest_.empty() ? POLLIN : POLLIN | POLLOUT);
         // Input is read no faster than the guest takes it.
         std::array<pollfd, 4> waits{{
@@ -177,7 +185,8 @@ class Run {
                 if (plan_.output)
                     plan_.output(frame.kind == FrameKind::error_output, frame.body);
                 else
-                    write_all(frame.kind == FrameKind::output ? STDOUT_FILENO : STDERR_FILENO, frame.body);
+                    write_all(frame.kind == FrameKind::output ? STDOUT_FILENO : STDERR_FILENO, frame.body,
+                              deadline_);
                 return;
             case FrameKind::files:
                 archive_ += frame.body;
@@ -263,6 +272,7 @@ class Run {
 
     const RunPlan& plan_;
     Clock::time_point start_;
+    Clock::time_point deadline_;
     RunOutcome outcome_;
     FrameReader frames_;
     std::string archive_;

@@ -50,14 +50,15 @@ fs::path build_fio(const fs::path& lab_directory, AptArchive& archive) {
         const fs::path source = lab_directory / "fio-source";
         fs::remove_all(source);
         archive.unpack_source("fio", base_suite(), source);
-        const fs::path aio = archive.unpack("libaio-dev", base_suite()) / "usr";
+        // Relative: the build splits these options at spaces, which the path to here may have.
+        const fs::path aio = fs::relative(archive.unpack("libaio-dev", base_suite()) / "usr", source);
         progress("building a static fio (a minute)");
         const std::string include = fmt::format("-I{}", (aio / "include").string());
         const std::string libraries = fmt::format("-L{}", (aio / "lib/x86_64-linux-gnu").string());
-        run_command({.argv = {(source / "configure").string(), "--build-static", "--disable-native",
-                              "--disable-numa", "--disable-rdma", "--disable-rados", "--disable-rbd",
-                              "--disable-http", "--disable-gfapi", "--disable-lex", "--disable-pmem",
-                              "--disable-shm", fmt::format("--extra-cflags={} {}", include, libraries)},
+        run_command({.argv = {"./configure", "--build-static", "--disable-native", "--disable-numa",
+                              "--disable-rdma", "--disable-rados", "--disable-rbd", "--disable-http",
+                              "--disable-gfapi", "--disable-lex", "--disable-pmem", "--disable-shm",
+                              fmt::format("--extra-cflags={} {}", include, libraries)},
                      .environment = {},
                      .directory = source},
                     "configure", "fio");

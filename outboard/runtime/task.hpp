@@ -258,10 +258,10 @@ class CurrentPromise {
         promise_ = &self.promise();
         return false;
     }
-    const PromiseBase& await_resume() const noexcept { return *promise_; }
+    PromiseBase& await_resume() const noexcept { return *promise_; }
 
   private:
-    const PromiseBase* promise_ = nullptr;
+    PromiseBase* promise_ = nullptr;
 };
 
 }  // namespace detail

@@ -3,6 +3,7 @@
 // the options --device ide; all others run in `outboard lab --device ide --device edu --device nvme --device
 // e1000e`.
 #include "outboard/backend/pci/binding.hpp"
+#include "outboard/backend/pci/claim.hpp"
 #include "outboard/backend/pci/usage.hpp"
 #include "outboard/base/file.hpp"
 #include "outboard/device/device.hpp"
@@ -89,6 +90,21 @@ TEST_F(IdeBinding, ADiskThatAProgramHasOpenIsRefused) {
     const auto error = test::error_of([] { Binder().bind(ide); });
     EXPECT_THAT(error.what(),
                 HasSubstr(fmt::format("process {} (guest_binding) has /dev/sda open", ::getpid())));
+}
+
+TEST_F(IdeBinding, ADiskThatTheKernelHasClaimedIsRefused) {
+    // A machine whose processes cannot be seen: who claimed the disk is in no list.
+    const Fd disk = open_file("/dev/sda", O_RDONLY | O_EXCL);
+    const auto error = test::error_of([&] { Binder(Inventory({.proc = "/nowhere"})).bind(ide); });
+    EXPECT_THAT(error.what(), HasSubstr("it is in use: something in the kernel has claimed /dev/sda"));
+}
+
+TEST_F(IdeBinding, ADeviceThatAnotherProcessHasClaimedIsLeftAlone) {
+    const DeviceClaim claim(Inventory().device(ide));
+    EXPECT_ERROR(
+        DeviceClaim(Inventory().device(ide)), ErrorKind::busy,
+        "cannot take 0000:00:04.0: another process of this program drives it, or is about to take it or "
+        "give it back; wait for that process, or end it");
 }
 
 TEST(NetBinding, AnInterfaceThatIsUpIsRefused) {

@@ -1,9 +1,11 @@
 #include "outboard/backend/pci/usage.hpp"
 
+#include "outboard/base/fd.hpp"
 #include "outboard/base/file.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <filesystem>
 #include <map>
@@ -12,6 +14,7 @@
 #include <string_view>
 #include <system_error>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <net/if.h>
 #include <unistd.h>
@@ -72,6 +75,8 @@ class Usage {
         add_swaps();
         add_interfaces();
         add_openers();
+        if (users_.empty())
+            add_claims();
         return std::move(users_);
     }
 
@@ -229,6 +234,19 @@ class Usage {
                     add(fmt::format("process {} ({}) has {} open", pid,
                                     try_read_text(process / "comm").value_or("unknown"), target));
             }
+        }
+    }
+
+    /// Users inside the kernel that are in no list (a pool of ZFS, an exported target) claim a disk all the
+    /// same: it cannot be opened exclusively then (open(2), O_EXCL on a block device).
+    void add_claims() {
+        for (const Node& node : nodes_) {
+            const fs::path path = paths_.dev / node.name;
+            if (!node.block)
+                continue;
+            const Fd file(::open(path.c_str(), O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC));
+            if (!file && errno == EBUSY)
+                add(fmt::format("something in the kernel has claimed {}", path.string()));
         }
     }
 

@@ -18,11 +18,13 @@
 
 #include <array>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace outboard::ide {
 
@@ -79,6 +81,10 @@ class ChannelEngine {
     void on_interrupt() noexcept;
 
   private:
+    /// Kinds of commands whose service times are learnt apart, for each device.
+    static constexpr unsigned service_kinds = 5;
+    static constexpr unsigned pio_kind = 4;
+
     enum class State : std::uint8_t { idle, dma, non_data, pio, recovering, failed };
 
     // Issuing.
@@ -112,6 +118,7 @@ class ChannelEngine {
     void recovered(TimePoint now) noexcept;
     void fail_disk(Disk& disk) noexcept;
     void tell(std::string_view text) const noexcept;
+    /// The same for a text that has to be made: nothing is, where nobody listens.
     template <class Make>
     void tell_made(Make&& make) const noexcept;
 
@@ -147,5 +154,18 @@ class ChannelEngine {
     unsigned held_attempts_ = 0;  ///< and how often it may be tried
     Task<void> recovery_;
 };
+
+template <class Make>
+void ChannelEngine::tell_made(Make&& make) const noexcept {
+    if (!options_.report)
+        return;
+    try {
+        options_.report(std::forward<Make>(make)());
+    } catch (const std::exception&) {
+        // The text could not be made or delivered; a listener that fails must not take the disk with it, and
+        // the request's status says what matters.
+        return;
+    }
+}
 
 }  // namespace outboard::ide

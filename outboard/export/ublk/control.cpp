@@ -1,13 +1,13 @@
 #include "outboard/export/ublk/control.hpp"
 
 #include "outboard/base/error.hpp"
+#include "outboard/export/ublk/control_thread.hpp"
 #include "outboard/runtime/deadline.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <cstring>
 #include <filesystem>
 #include <string_view>
 #include <utility>
@@ -92,13 +92,26 @@ std::vector<std::uint32_t> device_ids() {
 Control::Control(RunLoop& loop) : loop_(&loop), file_(open_control()) {}
 
 Task<int> Control::issue(std::uint32_t operation, ControlCommand command) {
-    const int fd = file_.get();
-    const auto fill = [fd, operation, &command](io_uring_sqe* entry) {
-        io_uring_prep_rw(IORING_OP_URING_CMD, entry, fd, nullptr, 0, 0);
-        entry->cmd_op = operation;
-        std::memcpy(entry->cmd, &command, sizeof command);
-    };
-    co_return co_await loop_->submit(fill);
+    auto& self = co_await outboard::detail::CurrentPromise();
+    ControlThread thread(file_.get(), operation, command);
+    bool cancelled = false;
+    for (bool ended = false; !ended;) {
+        try {
+            std::uint64_t count = 0;
+            const int result = co_await loop_->event(thread.ended(), count);
+            if (result < 0)
+                throw_errno(-result, "wait for", "a command of " + subject_of(command.device_id));
+            ended = true;
+        } catch (const Cancelled&) {
+            cancelled = true;
+            thread.cancel();
+        }
+    }
+    const int result = thread.take_result();
+    // It ended in spite of the cancellation, so its result counts, and the next await throws.
+    if (cancelled)
+        self.cancel();
+    co_return result;
 }
 
 Task<void> Control::perform(std::uint32_t operation, ControlCommand command, Duration limit,

@@ -24,8 +24,8 @@ std::string server_path(std::uint32_t device_id);
 std::vector<std::uint32_t> device_ids();
 
 /// The control channel. Used on one loop; its tasks go before it. Every command has a deadline; what goes
-/// wrong throws Error that names the device. The kernel runs the commands in its own worker threads, so the
-/// loop turns meanwhile.
+/// wrong throws Error that names the device. The loop turns meanwhile: each command has a thread of its own
+/// for as long as it takes.
 class Control {
   public:
     /// Throws Error: unsupported when the kernel has no ublk or its module is not loaded, not_permitted

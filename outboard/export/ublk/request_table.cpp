@@ -72,7 +72,9 @@ RequestTable::RequestTable(std::span<const IoDescriptor> descriptors, std::span<
     for (Slot& slot : slots_)
         slot.request.owner = &slot;
     waiting_.reserve(slots_.size());
-    finished_.reserve(slots_.size());
+    // A tag that was handed in can be back, refused, before the next call of advance() forgets its last
+    // result.
+    finished_.reserve(2 * slots_.size());
 }
 
 std::uint16_t RequestTable::tag_of(const BlockRequest& request) const noexcept {

@@ -94,8 +94,15 @@ void ServingQueue::Tag::complete(int result, unsigned /*flags*/) noexcept {
     --queue_->with_kernel_;
     if (result == result_ok)
         queue_->table_.fetched(number_);
-    else if (result != -ENODEV && queue_->error_ == 0)
-        queue_->error_ = -result;
+    else if (result != -ENODEV)
+        queue_->refused(-result);
+}
+
+void ServingQueue::refused(int error) noexcept {
+    if (error_ == 0)
+        error_ = error;
+    if (stops_loop_)
+        loop_->stop();
 }
 
 TimePoint ServingQueue::poll(TimePoint now) noexcept {

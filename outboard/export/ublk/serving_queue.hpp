@@ -44,6 +44,8 @@ class ServingQueue final : private Poller {
     /// The first errno value with which the kernel refused a command; 0 for none. The end of the device is no
     /// error.
     int error() const noexcept { return error_; }
+    /// From now on a refusal stops the loop: a tag is lost, and who waits for its request waits for ever.
+    void stop_loop_on_error() noexcept { stops_loop_ = true; }
     /// No command is with the kernel and no request with the disk: the device was stopped.
     bool retired() const noexcept { return with_kernel_ == 0 && table_.outstanding() == 0; }
     /// Requests that were handed in since it was made.
@@ -78,6 +80,7 @@ class ServingQueue final : private Poller {
 
     TimePoint poll(TimePoint now) noexcept override;
     void prepare(std::uint32_t operation, std::uint16_t tag, int result) noexcept;
+    void refused(int error) noexcept;
     std::vector<DmaSpan> buffers() const;
 
     RunLoop* loop_;
@@ -92,6 +95,7 @@ class ServingQueue final : private Poller {
     std::size_t with_kernel_ = 0;
     std::uint64_t served_ = 0;
     int error_ = 0;
+    bool stops_loop_ = false;
 };
 
 }  // namespace outboard::ublk

@@ -112,7 +112,12 @@ Task<void> UblkExport::fetch() {
     queue_->fetch_all();
     // Refusals come in the turn that submits; without this look start would wait for tags that never come.
     co_await loop_->sleep_for(1ms);
-    if (queue_->error() != 0)
+    require_intact();
+    queue_->stop_loop_on_error();
+}
+
+void UblkExport::require_intact() const {
+    if (queue_ && queue_->error() != 0)
         throw_errno(queue_->error(), "serve", path());
 }
 

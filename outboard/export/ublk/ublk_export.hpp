@@ -53,6 +53,9 @@ class UblkExport {
     const std::string& removed_because() const noexcept { return removed_because_; }
     /// Requests handed in since it was started.
     std::uint64_t served() const noexcept { return queue_ ? queue_->served() : 0; }
+    /// Throws Error when the kernel refused what the export handed in. Where that happens the loop is
+    /// stopped, so that its user looks; stop() is all that is left then.
+    void require_intact() const;
 
     /// Ends it: requests in flight are finished, later ones fail, the disk and its number go. When somebody
     /// has the disk open still, the kernel removes the rest with the last user.

@@ -185,6 +185,23 @@ LabResult boot(const Start& start, const LabOptions& options) {
     return result;
 }
 
+// Emulated processors that run side by side see code that another one is changing later than real ones do,
+// and a kernel changes its own code while it boots: about one boot in a hundred crashes. What is to be run
+// has not begun then.
+LabResult boot_in_spite_of_crashes(const Start& start, const LabOptions& options) {
+    constexpr int attempts = 3;
+    for (int attempt = 1;; ++attempt) {
+        try {
+            return boot(start, options);
+        } catch (const BootFailure& failure) {
+            if (attempt == attempts || start.accelerator != Accelerator::tcg)
+                throw;
+            progress(fmt::format("the guest did not come up (attempt {} of {}): {}", attempt, attempts,
+                                 failure.parts().cause));
+        }
+    }
+}
+
 // Whether this machine's KVM boots this kernel: it is tried, because where machines are themselves virtual
 // the device may be there and not work. The answer holds until the machine boots again.
 Accelerator choose_accelerator(const fs::path& directory, const Parts& parts, const LabOptions& options) {
@@ -241,9 +258,9 @@ LabResult run_lab(const LabOptions& options) {
         tell_about_debugger(options, *final_options.gdb_port);
     }
     const double prepared = seconds_since(begin);
-    LabResult result =
-        boot({.directory = directory, .parts = parts, .accelerator = accelerator, .forward_input = true},
-             final_options);
+    LabResult result = boot_in_spite_of_crashes(
+        {.directory = directory, .parts = parts, .accelerator = accelerator, .forward_input = true},
+        final_options);
     result.boot_seconds += prepared;
     result.seconds += prepared;
     if (options.verbose)

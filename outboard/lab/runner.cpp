@@ -145,7 +145,9 @@ class Run {
         // Input is read no faster than the guest takes it.
         std::array<pollfd, 4> waits{{
             {.fd = plan_.host_end, .events = host_events, .revents = 0},
-            {.fd = reading_input_ && to_guest_.empty() ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0},
+            {.fd = started_ && reading_input_ && to_guest_.empty() ? STDIN_FILENO : -1,
+             .events = POLLIN,
+             .revents = 0},
             {.fd = signals.fd(), .events = POLLIN, .revents = 0},
             {.fd = qemu.pidfd(), .events = POLLIN, .revents = 0},
         }};
@@ -202,8 +204,10 @@ class Run {
 
     void handle_event(const nlohmann::json& event) {
         const std::string name = event.at("event");
-        if (name == "start")
+        if (name == "start") {
+            started_ = true;
             outcome_.boot_seconds = seconds_since(start_);
+        }
         if (name == "file-end") {
             const bool whole = event.at("status") == 0;
             if (plan_.file)
@@ -262,12 +266,15 @@ class Run {
             cause += fmt::format("; it said:\n{}", said);
         if (!console.empty())
             cause += fmt::format("; the console's end:\n{}", console);
-        throw Error(
-            {.kind = ErrorKind::failed,
-             .action = "run",
-             .subject = "the lab's machine",
-             .cause = cause + "\n",
-             .remedy = fmt::format("see {} and {}", plan_.qemu_log.string(), plan_.console.string())});
+        ErrorParts parts{
+            .kind = ErrorKind::failed,
+            .action = "run",
+            .subject = "the lab's machine",
+            .cause = cause + "\n",
+            .remedy = fmt::format("see {} and {}", plan_.qemu_log.string(), plan_.console.string())};
+        if (!started_ && !console.empty())
+            throw BootFailure(std::move(parts));
+        throw Error(std::move(parts));
     }
 
     const RunPlan& plan_;
@@ -278,6 +285,7 @@ class Run {
     std::string archive_;
     std::string to_guest_;
     bool reading_input_ = false;
+    bool started_ = false;
     bool ended_ = false;
 };
 

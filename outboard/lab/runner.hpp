@@ -1,6 +1,8 @@
 // One run of the lab's machine: QEMU, the guest's command, its input and output, and the deadline.
 #pragma once
 
+#include "outboard/base/error.hpp"
+
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -40,9 +42,16 @@ struct RunOutcome {
     double seconds = 0;       ///< from the start of QEMU to the end
 };
 
+/// The guest's kernel had begun to boot and ended before the command was started; nothing of standard input
+/// was taken.
+class BootFailure final : public Error {
+  public:
+    using Error::Error;
+};
+
 /// Runs QEMU until the command has ended or the deadline came, and ends QEMU. SIGINT, SIGTERM and SIGHUP end
-/// it too (exit status 128 + signal). Throws Error when QEMU or the guest's kernel ends early, with the end
-/// of what they wrote.
+/// it too (exit status 128 + signal). Throws Error (BootFailure before the command was started) when QEMU or
+/// the guest's kernel ends early, with the end of what they wrote.
 RunOutcome run_machine(const RunPlan& plan);
 
 /// The last lines of a log, for messages.

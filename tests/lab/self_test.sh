@@ -54,6 +54,12 @@ check 'an unprivileged user' 'user 1000 /tmp' \
 lab -- 'kill -9 $$' </dev/null
 check 'a command that a signal ended' 137 $?
 
+# A kernel that crashes while it boots is booted again, and then the crash is told.
+lab --append rdinit=/missing -- true </dev/null >output 2>errors
+check 'a machine that does not come up' 1 $?
+check 'is booted three times' 2 "$(grep -c 'the guest did not come up (attempt [12] of 3)' errors)"
+check_contains 'and the end of its console is shown' 'Kernel panic' "$(tail -n 70 errors)"
+
 for kernel in 6.1 6.12 newest; do
     case $kernel in newest) expected='[0-9]*' ;; *) expected="$kernel.*" ;; esac
     release=$(lab --kernel $kernel -- uname -r </dev/null)

@@ -109,6 +109,14 @@ bool drain(std::array<Fd*, 2> pipes, std::array<std::string*, 2> texts, Clock::t
     return true;
 }
 
+// A program that is named relative to a directory is looked for in the one that it will be started in.
+std::filesystem::path locate(const Command& command) {
+    const std::filesystem::path name = command.argv.front();
+    if (name.is_absolute() || !name.has_parent_path())
+        return find_program(name);
+    return ::access((command.directory / name).c_str(), X_OK) == 0 ? name : std::filesystem::path();
+}
+
 }  // namespace
 
 std::filesystem::path find_program(const std::string& name) {
@@ -131,7 +139,7 @@ std::filesystem::path find_program(const std::string& name) {
 }
 
 Child Child::start(const Command& command, int output, int error_output, const std::vector<int>& inherited) {
-    const std::filesystem::path program = find_program(command.argv.front());
+    const std::filesystem::path program = locate(command);
     if (program.empty())
         throw Error({.kind = ErrorKind::not_found,
                      .action = "run",

@@ -15,7 +15,7 @@ namespace outboard::lab {
 /// A program to run. It dies with the thread that started it, and it may hold no descriptors but those
 /// listed.
 struct Command {
-    std::vector<std::string> argv;         ///< argv[0] is looked up in PATH
+    std::vector<std::string> argv;         ///< argv[0]: in PATH, or a path as seen from `directory`
     std::vector<std::string> environment;  ///< "NAME=value", added to our own environment
     std::filesystem::path directory;       ///< working directory; empty is ours
     std::chrono::seconds deadline{600};    ///< run_command kills the program after this time

@@ -1,12 +1,15 @@
 #include "outboard/cli/verb.hpp"
 #include "outboard/host/stop_signals.hpp"
+#include "outboard/sim/fault_plan.hpp"
 #include "outboard/sim/model_table.hpp"
 #include "outboard/sim/server.hpp"
 
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +28,9 @@ struct Words {
     const sim::ModelDescription* model = nullptr;
     std::string socket;
     bool quiet = false;
+    std::string plan_file;
+    std::vector<std::string> faults;
+    std::optional<std::uint64_t> fault_seed;
     std::vector<std::string> values;  ///< of the model's options, in their order
 };
 
@@ -45,6 +51,17 @@ void announce(const Words& words, const sim::PciModel& model, const sim::Server&
     }
 }
 
+sim::FaultPlan fault_plan(const Words& words) {
+    sim::FaultPlan plan;
+    if (!words.plan_file.empty())
+        plan = sim::read_fault_plan(words.plan_file);
+    for (const std::string& fault : words.faults)
+        plan.rules.push_back(sim::parse_fault_rule(fault));
+    plan.seed = words.fault_seed.value_or(plan.seed);
+    sim::require_possible(plan, *words.model);
+    return plan;
+}
+
 void run(const Words& words, const Invocation& invocation) {
     sim::ModelOptions options(words.model->options);
     for (std::size_t i = 0; i < words.values.size(); ++i)
@@ -54,6 +71,7 @@ void run(const Words& words, const Invocation& invocation) {
     std::signal(SIGPIPE, SIG_IGN);
     StopSignals signals;
     const std::unique_ptr<sim::PciModel> model = words.model->make(options);
+    model->faults().follow(fault_plan(words));
     sim::ServerOptions server_options{.socket = words.socket, .log = {}};
     if (!words.quiet)
         server_options.log = [](std::string_view line) {
@@ -72,7 +90,13 @@ void add_model(CLI::App& verb, Invocation& invocation, const sim::ModelDescripti
     words->values.assign(model.options.size(), {});
     CLI::App* const command = verb.add_subcommand(std::string(model.name), std::string(model.summary));
     command->add_option("--socket", words->socket, "Path of the UNIX socket to serve it on")->required();
-    command->add_flag("--quiet", words->quiet, "Do not report clients and DMA faults on standard error");
+    command->add_flag("--quiet", words->quiet,
+                      "Do not report clients, DMA faults and faults of the plan on standard error");
+    command->add_option(
+        "--fault", words->faults,
+        "A fault of the device: KIND[,after=N][,one_in=N][,count=N][,delay_us=N]; may be repeated");
+    command->add_option("--fault-plan", words->plan_file, "File of faults (TOML)");
+    command->add_option("--fault-seed", words->fault_seed, "Seed of the faults, in place of the plan's");
     for (std::size_t i = 0; i < model.options.size(); ++i) {
         words->values[i] = model.options[i].value;
         command

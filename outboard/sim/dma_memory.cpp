@@ -111,6 +111,41 @@ bool DmaMemory::write(std::uint64_t iova, std::span<const std::byte> data) noexc
     return complete;
 }
 
+// ---- data, with what a fault plan does to them ----
+
+std::optional<DmaMemory::Distorted> DmaMemory::distort(std::uint64_t iova, std::size_t size) noexcept {
+    const auto part = [size](const Strike& strike) { return static_cast<std::size_t>(strike.random % size); };
+    if (size == 0)
+        return std::nullopt;
+    if (const auto strike = faults_.strike(FaultKind::dma_short))
+        return Distorted{.offset = 0, .size = part(*strike), .iova = iova};
+    if (const auto strike = faults_.strike(FaultKind::dma_misplaced))
+        return Distorted{.offset = 0, .size = size, .iova = iova + page_size * (1 + strike->random % 64)};
+    if (faults_.strike(FaultKind::data_stale))
+        return Distorted{.offset = 0, .size = 0, .iova = iova};
+    if (const auto strike = faults_.strike(FaultKind::data_torn)) {
+        const std::size_t missing = part(*strike);
+        return Distorted{.offset = missing, .size = size - missing, .iova = iova + missing};
+    }
+    return std::nullopt;
+}
+
+bool DmaMemory::read_data(std::uint64_t iova, std::span<std::byte> data) noexcept {
+    if (const auto distorted = distort(iova, data.size())) {
+        read(distorted->iova, data.subspan(distorted->offset, distorted->size));
+        return true;
+    }
+    return read(iova, data);
+}
+
+bool DmaMemory::write_data(std::uint64_t iova, std::span<const std::byte> data) noexcept {
+    if (const auto distorted = distort(iova, data.size())) {
+        write(distorted->iova, data.subspan(distorted->offset, distorted->size));
+        return true;
+    }
+    return write(iova, data);
+}
+
 std::span<std::byte> DmaMemory::window(std::uint64_t iova, std::uint64_t size, DmaRights wanted) noexcept {
     const Mapping* const mapping = bus_master_ ? find(iova) : nullptr;
     if (mapping == nullptr || size > mapping->size - (iova - mapping->iova) ||

@@ -4,10 +4,12 @@
 #include "outboard/base/fd.hpp"
 #include "outboard/sim/client_mapping.hpp"
 #include "outboard/sim/counter.hpp"
+#include "outboard/sim/fault_injector.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -50,12 +52,20 @@ class DmaMemory {
     bool read(std::uint64_t iova, std::span<std::byte> data) noexcept;
     bool write(std::uint64_t iova, std::span<const std::byte> data) noexcept;
 
+    /// The same for a request's data, as opposed to queue entries and tables: what a fault plan says of data
+    /// happens here, with a result as if nothing had.
+    bool read_data(std::uint64_t iova, std::span<std::byte> data) noexcept;
+    bool write_data(std::uint64_t iova, std::span<const std::byte> data) noexcept;
+
     /// The client's memory itself, valid until the model returns to the server; empty when the range does not
     /// lie inside one shared mapping with these rights, or bus mastering is off (nothing is counted then: do
     /// it with read and write). The client may change the bytes at any time: read once, check, use.
     std::span<std::byte> window(std::uint64_t iova, std::uint64_t size, DmaRights wanted) noexcept;
 
     const DmaCounts& counts() const noexcept { return counts_; }
+
+    /// `faults` outlives it.
+    explicit DmaMemory(FaultInjector& faults) noexcept : faults_(faults) {}
 
     // ---- for the server; results are 0 or an errno value ----
 
@@ -86,11 +96,20 @@ class DmaMemory {
         ClientMapping memory;  ///< empty: by messages
     };
 
+    /// The part of some data that a fault lets through, and where to.
+    struct Distorted {
+        std::size_t offset = 0;
+        std::size_t size = 0;
+        std::uint64_t iova = 0;
+    };
+
+    std::optional<Distorted> distort(std::uint64_t iova, std::size_t size) noexcept;
     const Mapping* find(std::uint64_t iova) noexcept;
     template <class Byte, class Allowed, class Copy>
     bool transfer(std::uint64_t iova, std::span<Byte> data, Allowed allowed, Copy copy) noexcept;
     void count_fault(Counter& counter, const char* access, std::uint64_t iova, std::size_t size) noexcept;
 
+    FaultInjector& faults_;
     std::vector<Mapping> mappings_;  ///< ascending, never overlapping
     std::size_t last_ = 0;           ///< where the last access was
     bool bus_master_ = false;

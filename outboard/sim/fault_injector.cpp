@@ -22,10 +22,14 @@ std::uint64_t next_random(std::uint64_t& state) noexcept {
 
 }  // namespace
 
-FaultInjector::FaultInjector(const FaultPlan& plan) {
+FaultInjector::FaultInjector() {
+    follow({});
+}
+
+void FaultInjector::follow(const FaultPlan& plan) {
+    armed_ = 0;
     for (std::size_t i = 0; i < fault_kinds; ++i) {
-        kinds_[i].rule.kind = static_cast<FaultKind>(i);
-        kinds_[i].state = plan.seed;
+        kinds_[i] = {.rule = {.kind = static_cast<FaultKind>(i)}, .seen = 0, .left = 0, .state = plan.seed};
         // Apart from the other kinds: neighbouring numbers would give sequences that overlap.
         for (std::size_t skipped = 0; skipped <= i; ++skipped)
             kinds_[i].state = next_random(kinds_[i].state);

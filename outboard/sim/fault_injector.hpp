@@ -20,13 +20,17 @@ struct Strike {
     std::uint32_t delay_us = 0;  ///< for the kinds that delay
 };
 
-/// Each kind draws from random numbers of its own, so that whether a fault strikes depends on the seed and on how
-/// many opportunities of its own kind came before. Used by the thread that serves the device, but for order() and
-/// the counts.
+/// Each kind draws from random numbers of its own, so that whether a fault strikes depends on the seed and on
+/// how many opportunities of its own kind came before. Used by the thread that serves the device, but for
+/// order() and the counts.
 class FaultInjector {
   public:
-    /// Throws Error (kind usage) when two rules are of one kind.
-    explicit FaultInjector(const FaultPlan& plan = {});
+    /// Without a plan only what is ordered strikes.
+    FaultInjector();
+
+    /// Follows a plan from here on, from its beginning. Before the device is served. Throws Error (kind
+    /// usage) when two rules are of one kind.
+    void follow(const FaultPlan& plan);
 
     /// One opportunity. Nothing: all goes well. Costs a load where no rule is of this kind.
     std::optional<Strike> strike(FaultKind kind) noexcept {

@@ -15,9 +15,9 @@ namespace outboard::sim {
 namespace {
 
 constexpr std::array<std::string_view, fault_kinds> names{
-    "interrupt-drop",   "interrupt-duplicate", "interrupt-delay", "completion-drop",  "completion-duplicate",
-    "completion-delay", "wrong-identifier",    "wrong-phase",     "wrong-head",       "status-error",
-    "dma-short",        "dma-misplaced",       "data-stale",      "data-torn",        "all-ones",
+    "interrupt-drop",   "interrupt-duplicate", "interrupt-delay",  "completion-drop", "completion-duplicate",
+    "completion-delay", "wrong-identifier",    "wrong-phase",      "wrong-head",      "status-error",
+    "dma-short",        "dma-misplaced",       "data-stale",       "data-torn",       "all-ones",
     "never-ready",      "queue-overwrite",     "doorbell-ignored", "reset-failure"};
 
 constexpr std::uint64_t longest_delay_us = 60'000'000;
@@ -74,10 +74,11 @@ FaultRule rule_of(const toml::table& table, std::string_view origin) {
             continue;
         const auto number = node.value_exact<std::int64_t>();
         if (!number || *number < 0 || !set(rule, key.str(), static_cast<std::uint64_t>(*number)))
-            throw_bad(place(origin, node.source()),
-                      fmt::format("'{}' is no number of a fault, or out of range; they are after, one_in (1 or "
-                                  "more), count, delay_us (at most {})",
-                                  key.str(), longest_delay_us));
+            throw_bad(
+                place(origin, node.source()),
+                fmt::format("'{}' is no number of a fault, or out of range; they are after, one_in (1 or "
+                            "more), count, delay_us (at most {})",
+                            key.str(), longest_delay_us));
     }
     return rule;
 }
@@ -145,9 +146,10 @@ FaultRule parse_fault_rule(std::string_view text) {
         const char* const last = digits.data() + digits.size();
         const auto parsed = std::from_chars(digits.data(), last, value);
         if (parsed.ec != std::errc() || parsed.ptr != last || !set(rule, word.substr(0, equals), value))
-            throw_bad(subject, fmt::format("'{}' is not after=, one_in= (1 or more), count= or delay_us= (at most "
-                                           "{}) with a number",
-                                           word, longest_delay_us));
+            throw_bad(subject,
+                      fmt::format("'{}' is not after=, one_in= (1 or more), count= or delay_us= (at most "
+                                  "{}) with a number",
+                                  word, longest_delay_us));
     }
     return rule;
 }

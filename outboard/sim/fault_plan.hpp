@@ -50,7 +50,7 @@ struct FaultRule {
     std::uint64_t after = 0;   ///< so many opportunities pass first
     std::uint64_t one_in = 1;  ///< then each strikes with the probability 1/one_in; at least 1
     std::uint64_t count = std::numeric_limits<std::uint64_t>::max();  ///< at most so often
-    std::uint32_t delay_us = 1000;  ///< for the kinds that delay
+    std::uint32_t delay_us = 1000;                                    ///< for the kinds that delay
 };
 
 struct FaultPlan {
@@ -68,8 +68,8 @@ struct FaultPlan {
 ///     count = 5
 ///     delay_us = 2000
 ///
-/// `origin` names it in messages. Throws Error (kind usage) with line and column for what is wrong: syntax, an
-/// unknown key or kind, a number out of range.
+/// `origin` names it in messages. Throws Error (kind usage) with line and column for what is wrong: syntax,
+/// an unknown key or kind, a number out of range.
 FaultPlan parse_fault_plan(std::string_view text, std::string_view origin);
 /// The same of a file. Throws Error also when it cannot be read, or is larger than a MiB.
 FaultPlan read_fault_plan(const std::filesystem::path& path);

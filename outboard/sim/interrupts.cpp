@@ -1,6 +1,8 @@
 #include "outboard/sim/interrupts.hpp"
 
+#include <chrono>
 #include <cstddef>
+#include <optional>
 #include <utility>
 
 #include <poll.h>
@@ -23,7 +25,9 @@ bool signal_eventfd(const Fd& eventfd) noexcept {
 
 }  // namespace
 
-Interrupts::Interrupts(ConfigSpaceModel& config, const PciDescription& description) : config_(config) {
+Interrupts::Interrupts(ConfigSpaceModel& config, const PciDescription& description, FaultInjector& faults,
+                       Timers& timers)
+    : config_(config), faults_(faults), timers_(timers) {
     of(IrqKind::intx) = std::vector<Vector>(description.interrupt_line ? 1 : 0);
     of(IrqKind::msi) = std::vector<Vector>(description.msi_vectors);
     of(IrqKind::msix) = std::vector<Vector>(description.msix.vectors);
@@ -38,10 +42,32 @@ void Interrupts::set_line(bool asserted) noexcept {
         return;
     line_ = asserted;
     config_.show_line(asserted);
+    if (asserted && faults_.strike(FaultKind::interrupt_drop))
+        return;
+    if (const auto delay = asserted ? faults_.strike(FaultKind::interrupt_delay) : std::nullopt) {
+        timers_.after(std::chrono::microseconds(delay->delay_us), [this] { deliver_line(); });
+        return;
+    }
     deliver_line();
+    // A line that fires although nothing drives it.
+    if (!asserted && faults_.strike(FaultKind::interrupt_duplicate) && !of(IrqKind::intx).empty() &&
+        !messages_enabled())
+        deliver(of(IrqKind::intx).front());
 }
 
 void Interrupts::notify(unsigned vector) noexcept {
+    if (faults_.strike(FaultKind::interrupt_drop))
+        return;
+    if (const auto delay = faults_.strike(FaultKind::interrupt_delay)) {
+        timers_.after(std::chrono::microseconds(delay->delay_us), [this, vector] { send(vector); });
+        return;
+    }
+    send(vector);
+    if (faults_.strike(FaultKind::interrupt_duplicate))
+        send(vector);
+}
+
+void Interrupts::send(unsigned vector) noexcept {
     const bool msix = config_.msix_enabled();
     auto& vectors = of(msix ? IrqKind::msix : IrqKind::msi);
     if ((!msix && !config_.msi_enabled()) || !config_.bus_master() || vectors.empty()) {

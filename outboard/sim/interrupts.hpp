@@ -5,6 +5,8 @@
 #include "outboard/base/fd.hpp"
 #include "outboard/sim/config_space_model.hpp"
 #include "outboard/sim/counter.hpp"
+#include "outboard/sim/fault_injector.hpp"
+#include "outboard/sim/timers.hpp"
 
 #include <array>
 #include <cstdint>
@@ -27,8 +29,9 @@ struct InterruptCounts {
 /// Used by the thread that serves the device. Nothing here throws or blocks.
 class Interrupts {
   public:
-    /// `config` outlives it.
-    Interrupts(ConfigSpaceModel& config, const PciDescription& description);
+    /// `config`, `faults` and `timers` outlive it.
+    Interrupts(ConfigSpaceModel& config, const PciDescription& description, FaultInjector& faults,
+               Timers& timers);
 
     // ---- for the model ----
 
@@ -83,11 +86,14 @@ class Interrupts {
         return vectors_[static_cast<unsigned>(kind)];
     }
     void change_mask(Vector& vector, bool masked) noexcept;
+    void send(unsigned vector) noexcept;
     void deliver(Vector& vector) noexcept;
     void deliver_line() noexcept;
     void deliver_pending() noexcept;
 
     ConfigSpaceModel& config_;
+    FaultInjector& faults_;
+    Timers& timers_;
     std::array<std::vector<Vector>, irq_kinds> vectors_;
     bool line_ = false;
     InterruptCounts counts_;

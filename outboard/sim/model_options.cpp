@@ -2,6 +2,7 @@
 
 #include "outboard/base/error.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -101,6 +102,21 @@ bool ModelOptions::flag(std::string_view name) const {
     if (value != "on" && value != "off")
         refuse(name, value, "on or off");
     return value == "on";
+}
+
+void require_possible(const FaultPlan& plan, const ModelDescription& model) {
+    for (const FaultRule& rule : plan.rules) {
+        if (std::ranges::find(model.faults, rule.kind) != model.faults.end())
+            continue;
+        std::string possible;
+        for (const FaultKind kind : model.faults)
+            possible += fmt::format("{}{}", possible.empty() ? "" : ", ", name_of(kind));
+        throw Error({.kind = ErrorKind::usage,
+                     .action = "simulate",
+                     .subject = std::string(model.name),
+                     .cause = fmt::format("it cannot have the fault {}", name_of(rule.kind)),
+                     .remedy = fmt::format("it can have {}", possible.empty() ? "none" : possible)});
+    }
 }
 
 }  // namespace outboard::sim

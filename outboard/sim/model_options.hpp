@@ -2,6 +2,7 @@
 #pragma once
 
 #include "outboard/runtime/clock.hpp"
+#include "outboard/sim/fault_plan.hpp"
 #include "outboard/sim/pci_model.hpp"
 
 #include <cstdint>
@@ -48,8 +49,12 @@ struct ModelDescription {
     std::string_view name;
     std::string_view summary;  ///< half a sentence for a list
     std::span<const OptionDescription> options;
+    std::span<const FaultKind> faults{};  ///< kinds of fault that it can have
     /// Throws Error.
     std::unique_ptr<PciModel> (*make)(const ModelOptions& options);
 };
+
+/// Throws Error (kind usage) that lists the kinds of fault of a model when a plan has another one.
+void require_possible(const FaultPlan& plan, const ModelDescription& model);
 
 }  // namespace outboard::sim

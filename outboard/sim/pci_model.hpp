@@ -4,6 +4,7 @@
 
 #include "outboard/sim/config_space_model.hpp"
 #include "outboard/sim/dma_memory.hpp"
+#include "outboard/sim/fault_injector.hpp"
 #include "outboard/sim/interrupts.hpp"
 #include "outboard/sim/msix_table.hpp"
 #include "outboard/sim/pci_description.hpp"
@@ -62,6 +63,9 @@ class PciModel {
     Interrupts& interrupts() noexcept { return interrupts_; }
     DmaMemory& dma() noexcept { return dma_; }
     Timers& timers() noexcept { return timers_; }
+    /// Asked at every point at which something can go wrong. The library itself asks for interrupts, for the
+    /// data that DmaMemory::read_data and write_data move, for removal and for resets by a client.
+    FaultInjector& faults() noexcept { return faults_; }
     /// The memory of a BAR that has shared areas, from the BAR's start; empty for others. What lies outside
     /// the areas is the model's own.
     std::span<std::byte> shared(unsigned bar) const noexcept {
@@ -73,16 +77,23 @@ class PciModel {
     MsixTable& msix_table() noexcept { return msix_table_; }
     /// The descriptor of shared(bar), or -1.
     int shared_fd(unsigned bar) const noexcept { return shared_[bar] ? shared_[bar]->fd() : -1; }
-    /// A reset that a client has asked for.
-    void reset_device();
+    /// A reset that a client has asked for. False when it failed.
+    bool reset_device();
+    /// The device was pulled out: every register reads as all ones and it does nothing any more. The next
+    /// client finds it plugged in again.
+    bool removed() const noexcept { return removed_; }
+    void remove() noexcept;
+    void plug_in();
 
   private:
     PciDescription description_;
+    FaultInjector faults_;
     ConfigSpaceModel config_;
+    Timers timers_;
     Interrupts interrupts_;
     MsixTable msix_table_;
     DmaMemory dma_;
-    Timers timers_;
+    bool removed_ = false;
     std::array<std::unique_ptr<SharedBar>, bar_count> shared_;
 };
 

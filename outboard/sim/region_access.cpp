@@ -62,6 +62,10 @@ void store_shared(std::byte* place, unsigned width, std::uint64_t value) noexcep
 }
 
 std::uint64_t read_bar(PciModel& model, unsigned bar, std::uint64_t offset, unsigned width) {
+    if (model.faults().strike(FaultKind::all_ones))
+        model.remove();
+    if (model.removed())
+        return ~std::uint64_t{0};
     if (const std::byte* const place = shared_at(model, bar, offset); place != nullptr)
         return load_shared(place, width);
     if (model.msix_table().owns(bar, offset, width))
@@ -98,6 +102,8 @@ int read_region(PciModel& model, unsigned region, std::uint64_t offset, std::spa
         return EINVAL;
     if (region == config_region) {
         model.config().read(offset, data);
+        if (model.removed())
+            std::ranges::fill(data, std::byte{0xff});
         return 0;
     }
     while (!data.empty()) {
@@ -113,6 +119,8 @@ int read_region(PciModel& model, unsigned region, std::uint64_t offset, std::spa
 int write_region(PciModel& model, unsigned region, std::uint64_t offset, std::span<const std::byte> data) {
     if (!inside(model, region, offset, data.size()))
         return EINVAL;
+    if (model.removed())
+        return 0;
     if (region == config_region) {
         model.config().write(offset, data);
         model.dma().set_bus_master(model.config().bus_master());

@@ -75,8 +75,7 @@ Reply RequestHandler::answer(Message& request) {
         case Command::interrupt_info:
             return interrupt_info(request.body);
         case Command::device_reset:
-            model_.reset_device();
-            return {};
+            return model_.reset_device() ? Reply{} : failed(EIO);
         default:
             // Features and descriptors for regions are optional, the rest is not for a server.
             return failed(EOPNOTSUPP);

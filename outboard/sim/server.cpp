@@ -89,6 +89,7 @@ Server::Server(PciModel& model, ServerOptions options)
       path_(options_.socket),
       doorman_(path_.fd(), [this](std::string_view line) { log(line); }) {
     model_.dma().set_log([this](std::string_view line) { log(line); });
+    model_.faults().set_log([this](std::string_view line) { log(line); });
 }
 
 void Server::log(std::string_view line) {
@@ -111,6 +112,7 @@ void Server::serve() {
 
 void Server::serve_client(Fd client) {
     log("a client has connected");
+    model_.plug_in();
     Session session(model_, std::move(client));
     const AtEnd done(doorman_);  // before the session closes its socket
     PollPlan plan;
@@ -122,7 +124,7 @@ void Server::serve_client(Fd client) {
         if (model_.timers().next() <= now)
             model_.timers().run(now);
         if (!plan.asleep()) {
-            const Polled result = model_.poll();
+            const Polled result = model_.removed() ? Polled::asleep : model_.poll();
             plan.polled(result, now);
             if (result == Polled::worked && ++looks % looks_per_message_check != 0)
                 continue;

@@ -32,7 +32,8 @@ TEST(FaultInjector, WithoutAPlanNothingStrikes) {
 }
 
 TEST(FaultInjector, StrikesAfterSoManyOpportunitiesAndSoOften) {
-    FaultInjector injector(plan_of({{.kind = FaultKind::status_error, .after = 3, .count = 2}}));
+    FaultInjector injector;
+    injector.follow(plan_of({{.kind = FaultKind::status_error, .after = 3, .count = 2}}));
     EXPECT_THAT(struck_at(injector, FaultKind::status_error, 10), ElementsAre(4, 5));
     EXPECT_TRUE(struck_at(injector, FaultKind::data_torn, 10).empty());
     EXPECT_EQ(injector.struck(FaultKind::status_error), 2U);
@@ -41,21 +42,26 @@ TEST(FaultInjector, StrikesAfterSoManyOpportunitiesAndSoOften) {
 
 TEST(FaultInjector, TheSameSeedGivesTheSameFaults) {
     const FaultPlan plan = plan_of({{.kind = FaultKind::interrupt_drop, .one_in = 10}}, 42);
-    FaultInjector first(plan);
-    FaultInjector second(plan);
+    FaultInjector first;
+    first.follow(plan);
+    FaultInjector second;
+    second.follow(plan);
     const auto faults = struck_at(first, FaultKind::interrupt_drop, 10000);
     EXPECT_EQ(faults, struck_at(second, FaultKind::interrupt_drop, 10000));
     EXPECT_NEAR(static_cast<double>(faults.size()), 1000, 150);
-    FaultInjector other(plan_of(plan.rules, 43));
+    FaultInjector other;
+    other.follow(plan_of(plan.rules, 43));
     EXPECT_NE(faults, struck_at(other, FaultKind::interrupt_drop, 10000));
 }
 
 TEST(FaultInjector, KindsDoNotDisturbOneAnother) {
-    const FaultPlan plan = plan_of({{.kind = FaultKind::interrupt_drop, .one_in = 10},
-                                    {.kind = FaultKind::status_error, .one_in = 10}});
-    FaultInjector alone(plan);
+    const FaultPlan plan = plan_of(
+        {{.kind = FaultKind::interrupt_drop, .one_in = 10}, {.kind = FaultKind::status_error, .one_in = 10}});
+    FaultInjector alone;
+    alone.follow(plan);
     const auto expected = struck_at(alone, FaultKind::interrupt_drop, 1000);
-    FaultInjector mixed(plan);
+    FaultInjector mixed;
+    mixed.follow(plan);
     struck_at(mixed, FaultKind::status_error, 500);
     EXPECT_EQ(struck_at(mixed, FaultKind::interrupt_drop, 1000), expected);
 }
@@ -71,7 +77,8 @@ TEST(FaultInjector, AnOrderStrikesOnce) {
 }
 
 TEST(FaultInjector, FaultsAreNumberedAndLogged) {
-    FaultInjector injector(plan_of({{.kind = FaultKind::wrong_head, .after = 1, .count = 1, .delay_us = 7}}));
+    FaultInjector injector;
+    injector.follow(plan_of({{.kind = FaultKind::wrong_head, .after = 1, .count = 1, .delay_us = 7}}));
     std::vector<std::string> log;
     injector.set_log([&](std::string_view line) { log.emplace_back(line); });
     injector.order(FaultKind::all_ones);
@@ -84,7 +91,8 @@ TEST(FaultInjector, FaultsAreNumberedAndLogged) {
 }
 
 TEST(FaultInjector, TwoRulesOfAKindAreRefused) {
-    EXPECT_ERROR(FaultInjector(plan_of({{.kind = FaultKind::all_ones}, {.kind = FaultKind::all_ones}})),
+    FaultInjector injector;
+    EXPECT_ERROR(injector.follow(plan_of({{.kind = FaultKind::all_ones}, {.kind = FaultKind::all_ones}})),
                  ErrorKind::usage,
                  "cannot use the fault plan: it has two rules for all-ones; give one rule for each kind");
 }

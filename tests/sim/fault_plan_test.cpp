@@ -44,7 +44,8 @@ TEST(FaultPlan, EveryKindHasANameOfItsOwn) {
 
 TEST(FaultPlan, SaysWhereItIsWrong) {
     EXPECT_ERROR(parse_fault_plan("seed = 1\nseeds = 2\n", "plan.toml"), ErrorKind::usage,
-                 "cannot read plan.toml, line 2, column 9: 'seeds' is unknown; a plan has a seed and [[fault]] tables; "
+                 "cannot read plan.toml, line 2, column 9: 'seeds' is unknown; a plan has a seed and "
+                 "[[fault]] tables; "
                  "docs/sim.md says what a fault plan is");
     const auto message = [](std::string_view text) {
         return std::string(test::error_of([&] { parse_fault_plan(text, "plan"); }).what());
@@ -52,9 +53,11 @@ TEST(FaultPlan, SaysWhereItIsWrong) {
     EXPECT_THAT(message("seed = "), HasSubstr("cannot read plan, line 1"));
     EXPECT_THAT(message("seed = -1"), HasSubstr("not negative"));
     EXPECT_THAT(message("seed = 1.5"), HasSubstr("not negative"));
-    EXPECT_THAT(message("[[fault]]\nkind = 'teapot'"), HasSubstr("line 2, column 8: there is no kind of fault 'teapot'"));
+    EXPECT_THAT(message("[[fault]]\nkind = 'teapot'"),
+                HasSubstr("line 2, column 8: there is no kind of fault 'teapot'"));
     EXPECT_THAT(message("[[fault]]\none_in = 5"), HasSubstr("a fault needs a kind"));
-    EXPECT_THAT(message("[[fault]]\nkind = 'all-ones'\none_in = 0"), HasSubstr("'one_in' is no number of a fault"));
+    EXPECT_THAT(message("[[fault]]\nkind = 'all-ones'\none_in = 0"),
+                HasSubstr("'one_in' is no number of a fault"));
     EXPECT_THAT(message("[[fault]]\nkind = 'all-ones'\nafter = '5'"), HasSubstr("'after' is no number"));
     EXPECT_THAT(message("[[fault]]\nkind = 'all-ones'\ndelay_us = 60000001"), HasSubstr("out of range"));
     EXPECT_THAT(message("[fault]\nkind = 'all-ones'"), HasSubstr("'fault' is unknown"));
@@ -71,9 +74,9 @@ TEST(FaultPlan, ReadsAnOption) {
 }
 
 TEST(FaultPlan, RefusesOptionsThatAreWrong) {
-    for (const char* text : {"", "teapot", "all-ones,", "all-ones,after", "all-ones,after=", "all-ones,after=x",
-                             "all-ones,after=1x", "all-ones,one_in=0", "all-ones,after=-1", "all-ones,,after=1",
-                             "all-ones,after=99999999999999999999"})
+    for (const char* text : {"", "teapot", "all-ones,", "all-ones,after",
+                             "all-ones,after=", "all-ones,after=x", "all-ones,after=1x", "all-ones,one_in=0",
+                             "all-ones,after=-1", "all-ones,,after=1", "all-ones,after=99999999999999999999"})
         EXPECT_EQ(test::error_of([&] { parse_fault_rule(text); }).kind(), ErrorKind::usage) << text;
 }
 

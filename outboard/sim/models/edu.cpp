@@ -142,12 +142,22 @@ void EduModel::acknowledge(std::uint32_t causes) noexcept {
         interrupts().set_line(false);
 }
 
+void EduModel::end_later(Duration time, void (EduModel::*finish)() noexcept) {
+    if (faults().strike(FaultKind::never_ready))
+        return;
+    if (const auto delay = faults().strike(FaultKind::completion_delay))
+        time += std::chrono::microseconds(delay->delay_us);
+    timers().after(time, [this, finish] { (this->*finish)(); });
+}
+
 // ---- factorials ----
 
 void EduModel::start_factorial(std::uint32_t number) {
+    if (faults().strike(FaultKind::doorbell_ignored))
+        return;
     state_.factorial = number;
     state_.computing = true;
-    timers().after(options_.factorial_time, [this] { finish_factorial(); });
+    end_later(options_.factorial_time, &EduModel::finish_factorial);
 }
 
 void EduModel::finish_factorial() noexcept {
@@ -164,8 +174,10 @@ void EduModel::finish_factorial() noexcept {
 // ---- DMA ----
 
 void EduModel::start_dma(std::uint64_t command) {
+    if (faults().strike(FaultKind::doorbell_ignored))
+        return;
     state_.dma_command = command;
-    timers().after(options_.dma_time, [this] { finish_dma(); });
+    end_later(options_.dma_time, &EduModel::finish_dma);
 }
 
 void EduModel::finish_dma() noexcept {
@@ -177,9 +189,9 @@ void EduModel::finish_dma() noexcept {
     if (place < state_.buffer.size() && state_.dma_count <= state_.buffer.size() - place) {
         const auto part = std::span(state_.buffer).subspan(place, state_.dma_count);
         if (to_memory)
-            dma().write(address, part);
+            dma().write_data(address, part);
         else
-            dma().read(address, part);
+            dma().read_data(address, part);
     }
     state_.dma_command &= ~command_run;
     if ((state_.dma_command & command_interrupt) != 0)
@@ -195,6 +207,12 @@ constexpr std::array options{
     OptionDescription{.name = "factorial-time", .value = "10us", .help = "How long a factorial takes"},
     OptionDescription{.name = "dma-mask", .value = "0xfffffff", .help = "Address bits of the DMA engine"}};
 
+constexpr std::array faults{
+    FaultKind::interrupt_drop,   FaultKind::interrupt_duplicate, FaultKind::interrupt_delay,
+    FaultKind::completion_delay, FaultKind::dma_short,           FaultKind::dma_misplaced,
+    FaultKind::data_stale,       FaultKind::data_torn,           FaultKind::all_ones,
+    FaultKind::never_ready,      FaultKind::doorbell_ignored,    FaultKind::reset_failure};
+
 std::unique_ptr<PciModel> make(const ModelOptions& values) {
     return std::make_unique<EduModel>(EduOptions{.dma_time = values.duration("dma-time"),
                                                  .factorial_time = values.duration("factorial-time"),
@@ -203,7 +221,10 @@ std::unique_ptr<PciModel> make(const ModelOptions& values) {
 
 }  // namespace
 
-const ModelDescription edu_description{
-    .name = "edu", .summary = "QEMU's teaching device (1234:11e8)", .options = options, .make = make};
+const ModelDescription edu_description{.name = "edu",
+                                       .summary = "QEMU's teaching device (1234:11e8)",
+                                       .options = options,
+                                       .faults = faults,
+                                       .make = make};
 
 }  // namespace outboard::sim

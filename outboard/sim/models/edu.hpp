@@ -44,6 +44,8 @@ class EduModel final : public PciModel {
     void acknowledge(std::uint32_t causes) noexcept;
     void start_factorial(std::uint32_t number);
     void finish_factorial() noexcept;
+    /// What was begun ends after `time`.
+    void end_later(Duration time, void (EduModel::*finish)() noexcept);
     void start_dma(std::uint64_t command);
     void finish_dma() noexcept;
 

@@ -44,7 +44,8 @@ std::unique_ptr<VfioUserBackend> VfioUserBackend::open(const std::string& path,
 }
 
 VfioUserBackend::VfioUserBackend(const std::string& path, const ClientOptions& options)
-    : options_(options), connection_(path, std::string(name_prefix) + path, options.reply_limit) {
+    : options_(options),
+      connection_(path, std::string(DeviceName::vfio_user_prefix) + path, options.reply_limit) {
     DeviceInfo question{};
     question.argument_size = sizeof question;
     Answer answer;

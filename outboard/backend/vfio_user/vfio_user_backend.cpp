@@ -248,11 +248,11 @@ std::vector<IovaRange> VfioUserBackend::iova_ranges() const {
 
 void VfioUserBackend::map_dma(const DmaMapping& mapping) {
     const std::uint64_t size = mapping.memory.size();
-    const std::string action = fmt::format("map {} bytes at IOVA {:#x} for", size, mapping.iova);
+    const auto action = [&] { return fmt::format("map {} bytes at IOVA {:#x} for", size, mapping.iova); };
     DmaTable& table = connection_.dma();
     const auto refuse = [&](std::string cause, std::string remedy) {
         throw Error({.kind = ErrorKind::failed,
-                     .action = action,
+                     .action = action(),
                      .subject = name(),
                      .cause = std::move(cause),
                      .remedy = std::move(remedy)});
@@ -281,7 +281,7 @@ void VfioUserBackend::map_dma(const DmaMapping& mapping) {
         return;
     table.remove(mapping.iova, size);
     connection_.throw_failure(
-        error, action,
+        error, action(),
         shared ? ""
                : "the server may want memory that it can map: use buffers of the arena, which is a file");
 }

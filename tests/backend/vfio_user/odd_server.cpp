@@ -100,8 +100,11 @@ OddServer::OddServer() {
 
 OddServer::~OddServer() {
     ::shutdown(listener_.get(), SHUT_RDWR);
-    if (client_)
-        client_->shut_down();
+    {
+        const std::lock_guard lock(mutex_);
+        if (client_)
+            client_->shut_down();
+    }
     join();
     ::unlink(path_.c_str());
 }
@@ -119,7 +122,10 @@ void OddServer::serve() {
     Fd connected(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!connected)
         return;
-    client_ = std::make_unique<RawSocket>(std::move(connected));
+    {
+        const std::lock_guard lock(mutex_);
+        client_ = std::make_unique<RawSocket>(std::move(connected));
+    }
     for (Request request; client_->receive(request);) {
         {
             const std::lock_guard lock(mutex_);

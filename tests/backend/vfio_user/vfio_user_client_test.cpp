@@ -197,8 +197,7 @@ TEST_F(VfioUserClient, LongAccessesAreSplitAtTheServersLimit) {
 }
 
 TEST_F(VfioUserClient, AnErrorOfTheServerIsTheCallsAndNoMore) {
-    bool fail = true;
-    server.on(Command::region_read, [&](const Request& request) {
+    server.on(Command::region_read, [this, fail = true](const Request& request) mutable {
         if (std::exchange(fail, false))
             server.reply_error(request, EPERM);
         else

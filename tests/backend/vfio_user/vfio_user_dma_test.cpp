@@ -176,6 +176,7 @@ TEST_P(VfioUserServerCommands, AreServedWhileACallWaits) {
         const Request done = ask(Command::dma_write, joined({access(0x11ffe, 4), to_bytes(0x44332211U)}));
         EXPECT_EQ(done.body, access(0x11ffe, 4));
     });
+    device.reset();  // its threads are done with the memory
     EXPECT_EQ(memory.get()[0x1ffe], std::byte{0x11});
     EXPECT_EQ(memory.get()[0x2001], std::byte{0x44});
 }
@@ -200,6 +201,7 @@ TEST_P(VfioUserServerCommands, ThatAreWrongAreRefused) {
         EXPECT_EQ(error_of(Command::dma_read, access(0x20000, 4)), 0U);
         EXPECT_EQ(error_of(Command::dma_read, access(0x10000, 0)), 0U);
     });
+    device.reset();  // its threads are done with the memory
     EXPECT_TRUE(std::ranges::equal(pages(0, 4), pattern(4 * page))) << "a refused write was made";
 }
 
@@ -215,6 +217,7 @@ TEST_P(VfioUserServerCommands, AreServedWhileNobodyCalls) {
     server.client().send(message(Command::dma_write, joined({access(0x10000, 8), Bytes(8)})));
     while (server.bodies(Command::dma_write).empty())
         std::this_thread::yield();
+    device.reset();  // its threads are done with the memory
     EXPECT_EQ(memory.get()[4], std::byte{0});
 }
 

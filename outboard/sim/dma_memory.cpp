@@ -146,6 +146,15 @@ bool DmaMemory::write_data(std::uint64_t iova, std::span<const std::byte> data) 
     return write(iova, data);
 }
 
+std::span<std::byte> DmaMemory::data_window(std::uint64_t iova, std::uint64_t size,
+                                            DmaRights wanted) noexcept {
+    for (const FaultKind kind :
+         {FaultKind::dma_short, FaultKind::dma_misplaced, FaultKind::data_stale, FaultKind::data_torn})
+        if (faults_.may_strike(kind))
+            return {};
+    return window(iova, size, wanted);
+}
+
 std::span<std::byte> DmaMemory::window(std::uint64_t iova, std::uint64_t size, DmaRights wanted) noexcept {
     const Mapping* const mapping = bus_master_ ? find(iova) : nullptr;
     if (mapping == nullptr || size > mapping->size - (iova - mapping->iova) ||

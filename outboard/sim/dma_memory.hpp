@@ -62,6 +62,10 @@ class DmaMemory {
     /// it with read and write). The client may change the bytes at any time: read once, check, use.
     std::span<std::byte> window(std::uint64_t iova, std::uint64_t size, DmaRights wanted) noexcept;
 
+    /// The same for a request's data; empty also while a fault of data may strike: do it with read_data and
+    /// write_data then.
+    std::span<std::byte> data_window(std::uint64_t iova, std::uint64_t size, DmaRights wanted) noexcept;
+
     const DmaCounts& counts() const noexcept { return counts_; }
 
     /// `faults` outlives it.

@@ -34,10 +34,14 @@ class FaultInjector {
 
     /// One opportunity. Nothing: all goes well. Costs a load where no rule is of this kind.
     std::optional<Strike> strike(FaultKind kind) noexcept {
-        const std::uint32_t bit = 1U << static_cast<unsigned>(kind);
-        if (((armed_ | ordered_.load(std::memory_order_relaxed)) & bit) == 0) [[likely]]
+        if (!may_strike(kind)) [[likely]]
             return std::nullopt;
         return decide(kind);
+    }
+
+    /// False: an opportunity of this kind now would pass.
+    bool may_strike(FaultKind kind) const noexcept {
+        return ((armed_ | ordered_.load(std::memory_order_relaxed)) >> static_cast<unsigned>(kind) & 1) != 0;
     }
 
     /// The next opportunity of this kind strikes, whatever the plan says. Any thread.

@@ -37,8 +37,8 @@ IdeModel::IdeModel(const IdeOptions& options, const IdeController& controller)
       controller_(controller),
       control_offset_(mode_of(options, controller) == IdeMode::native ? 2 : 0),
       breaches_(options.report),
-      channels_{{IdeChannel({dma(), timers(), breaches_, [this] { interrupt_changed(0); }}),
-                 IdeChannel({dma(), timers(), breaches_, [this] { interrupt_changed(1); }})}} {
+      channels_{{IdeChannel({dma(), timers(), breaches_, faults(), [this] { interrupt_changed(0); }}),
+                 IdeChannel({dma(), timers(), breaches_, faults(), [this] { interrupt_changed(1); }})}} {
     for (const IdeConfigRegister& own : controller.registers) {
         const auto all = static_cast<std::uint32_t>((std::uint64_t{1} << (8 * own.width)) - 1);
         config().define(own.place, own.width, own.value, all);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstring>
 
 namespace outboard::sim {
 
@@ -121,6 +122,10 @@ bool IdeBusMaster::next_entry() {
         return false;
     }
     std::array<std::byte, bus_master::entry_size> entry{};
+    if (const auto strike = faults_.strike(FaultKind::queue_overwrite)) {
+        std::memcpy(entry.data(), &strike->random, entry.size());
+        memory_.write(entry_, entry);
+    }
     if (!memory_.read(entry_, entry)) {
         stop_after_bus_error();
         return false;
@@ -143,13 +148,13 @@ bool IdeBusMaster::next_entry() {
 }
 
 IdeBusMaster::Moved IdeBusMaster::move_in(IdeDisk& disk, std::uint32_t size) {
-    if (const auto memory = memory_.window(address_, size, {.writable = true}); !memory.empty())
+    if (const auto memory = memory_.data_window(address_, size, {.writable = true}); !memory.empty())
         return disk.dma_give(memory) == size ? Moved::all : Moved::disk_failed;
     std::array<std::byte, 4096> piece;
     for (std::uint32_t at = 0; at < size;) {
         const auto part = std::span(piece).first(std::min<std::size_t>(piece.size(), size - at));
         const std::size_t given = disk.dma_give(part);
-        if (!memory_.write(address_ + at, part.first(given)))
+        if (!memory_.write_data(address_ + at, part.first(given)))
             return Moved::bus_failed;
         if (given < part.size())
             return Moved::disk_failed;
@@ -159,12 +164,12 @@ IdeBusMaster::Moved IdeBusMaster::move_in(IdeDisk& disk, std::uint32_t size) {
 }
 
 IdeBusMaster::Moved IdeBusMaster::move_out(IdeDisk& disk, std::uint32_t size) {
-    if (const auto memory = memory_.window(address_, size, {.readable = true}); !memory.empty())
+    if (const auto memory = memory_.data_window(address_, size, {.readable = true}); !memory.empty())
         return disk.dma_take(memory) == size ? Moved::all : Moved::disk_failed;
     std::array<std::byte, 4096> piece;
     for (std::uint32_t at = 0; at < size;) {
         const auto part = std::span(piece).first(std::min<std::size_t>(piece.size(), size - at));
-        if (!memory_.read(address_ + at, part))
+        if (!memory_.read_data(address_ + at, part))
             return Moved::bus_failed;
         if (disk.dma_take(part) < part.size())
             return Moved::disk_failed;

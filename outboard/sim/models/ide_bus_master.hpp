@@ -14,7 +14,8 @@ namespace outboard::sim {
 class IdeBusMaster {
   public:
     /// The references outlive it.
-    IdeBusMaster(DmaMemory& memory, IdeBreaches& breaches) : memory_(memory), breaches_(breaches) {}
+    IdeBusMaster(DmaMemory& memory, IdeBreaches& breaches, FaultInjector& faults)
+        : memory_(memory), breaches_(breaches), faults_(faults) {}
 
     /// One byte of its eight; 1 and 3 are the controller's own, or nothing.
     std::uint8_t read(unsigned place) const noexcept;
@@ -39,6 +40,7 @@ class IdeBusMaster {
 
     DmaMemory& memory_;
     IdeBreaches& breaches_;
+    FaultInjector& faults_;
     std::uint8_t command_ = 0;
     std::uint8_t status_ = 0;
     std::uint32_t table_ = 0;

@@ -12,12 +12,13 @@ constexpr std::uint8_t floating = 0x7f;
 }  // namespace
 
 IdeChannel::IdeChannel(IdeChannelSurroundings surroundings)
-    : surroundings_(std::move(surroundings)), bus_master_(surroundings_.memory, surroundings_.breaches) {}
+    : surroundings_(std::move(surroundings)),
+      bus_master_(surroundings_.memory, surroundings_.breaches, surroundings_.faults) {}
 
 void IdeChannel::add_disk(unsigned unit, const IdeDiskOptions& options) {
     IdeDiskHost& host = *this;
-    disks_[unit] =
-        std::make_unique<IdeDisk>(options, unit, host, surroundings_.timers, surroundings_.breaches);
+    disks_[unit] = std::make_unique<IdeDisk>(options, unit, host, surroundings_.timers,
+                                             surroundings_.breaches, surroundings_.faults);
 }
 
 // ---- what the disks drive ----

@@ -17,6 +17,7 @@ struct IdeChannelSurroundings {
     DmaMemory& memory;
     Timers& timers;
     IdeBreaches& breaches;
+    FaultInjector& faults;
     std::function<void()> interrupt_changed;
 };
 

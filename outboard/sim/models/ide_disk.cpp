@@ -4,6 +4,8 @@
 
 #include "outboard/base/error.hpp"
 
+#include <array>
+#include <chrono>
 #include <utility>
 
 namespace outboard::sim {
@@ -24,8 +26,13 @@ StorageOptions checked(const IdeDiskOptions& options) {
 }  // namespace
 
 IdeDisk::IdeDisk(const IdeDiskOptions& options, unsigned unit, IdeDiskHost& host, Timers& timers,
-                 IdeBreaches& breaches)
-    : options_(options), host_(host), timers_(timers), breaches_(breaches), storage_(checked(options)) {
+                 IdeBreaches& breaches, FaultInjector& faults)
+    : options_(options),
+      host_(host),
+      timers_(timers),
+      breaches_(breaches),
+      faults_(faults),
+      storage_(checked(options)) {
     identity_ = {.serial = options.serial,
                  .model = options.model,
                  .firmware = options.firmware,
@@ -95,9 +102,34 @@ void IdeDisk::drop_interrupt() {
 }
 
 void IdeDisk::complete() {
+    constexpr std::array<std::uint8_t, 4> errors{ata::error_aborted, ata::error_uncorrectable,
+                                                 ata::error_interface, 0};
+    if (const auto strike = faults_.strike(FaultKind::status_error)) {
+        fail({.error = errors[strike->random % errors.size()], .lba = offset_ / identity_.sector_size});
+        return;
+    }
+    end_command();
+}
+
+/// However the command ended: the disk is free again, and says so.
+void IdeDisk::end_command() {
+    constexpr Duration echo = std::chrono::microseconds(100);
     drop_command();
-    busy_ = false;
-    raise_interrupt();
+    busy_ = true;
+    if (faults_.strike(FaultKind::completion_drop))
+        return;
+    const auto tell = [this] {
+        timer_.reset();
+        busy_ = false;
+        raise_interrupt();
+    };
+    if (const auto delay = faults_.strike(FaultKind::completion_delay)) {
+        timer_ = timers_.after(std::chrono::microseconds(delay->delay_us), tell);
+        return;
+    }
+    tell();
+    if (faults_.strike(FaultKind::completion_duplicate))
+        timers_.after(echo, [this] { raise_interrupt(); });
 }
 
 void IdeDisk::fail(Failure failure) {
@@ -119,7 +151,7 @@ void IdeDisk::fail(Failure failure) {
             device = static_cast<std::uint8_t>(
                 (device & 0xf0U) | static_cast<unsigned>(failure.lba >> 24 & ata::device_lba_bits));
     }
-    complete();
+    end_command();
 }
 
 void IdeDisk::drop_command() noexcept {
@@ -171,6 +203,8 @@ void IdeDisk::release_reset() {
         return;
     if (settings_.reverts_on_reset)
         revert_settings();
+    if (faults_.strike(FaultKind::reset_failure))
+        return;  // busy for good, or until the next reset
     if (options_.reset_time == Duration::zero()) {
         finish_reset();
         return;

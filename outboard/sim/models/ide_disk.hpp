@@ -1,6 +1,7 @@
 // One ATA disk on a channel: its registers, its commands, its data (ATA/ATAPI-6, clauses 7 to 9).
 #pragma once
 
+#include "outboard/sim/fault_injector.hpp"
 #include "outboard/sim/models/ide_breaches.hpp"
 #include "outboard/sim/models/ide_commands.hpp"
 #include "outboard/sim/models/ide_identify.hpp"
@@ -55,7 +56,7 @@ class IdeDisk {
   public:
     /// The references outlive it. Throws Error.
     IdeDisk(const IdeDiskOptions& options, unsigned unit, IdeDiskHost& host, Timers& timers,
-            IdeBreaches& breaches);
+            IdeBreaches& breaches, FaultInjector& faults);
 
     // ---- registers ----
 
@@ -118,6 +119,7 @@ class IdeDisk {
     void drop_interrupt();
     void complete();
     void fail(Failure failure);
+    void end_command();
     void finish_reset();
 
     void put_signature() noexcept;
@@ -150,6 +152,7 @@ class IdeDisk {
     IdeDiskHost& host_;
     Timers& timers_;
     IdeBreaches& breaches_;
+    FaultInjector& faults_;
     Storage storage_;
     IdeIdentity identity_;
     IdeSettings settings_;

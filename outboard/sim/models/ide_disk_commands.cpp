@@ -36,12 +36,16 @@ std::uint32_t IdeDisk::sectors() const noexcept {
 }
 
 void IdeDisk::execute(std::uint8_t opcode) {
+    if (faults_.strike(FaultKind::doorbell_ignored))
+        return;
     high_order_byte_ = false;
     drop_interrupt();
     error_ = 0;
     failed_ = false;
     fault_ = false;
     busy_ = true;
+    if (faults_.strike(FaultKind::never_ready))
+        return;
     const IdeCommand* const command = find_command(opcode);
     if (command == nullptr || (command->extended && !identity_.extended)) {
         fail({.error = ata::error_aborted});

@@ -40,6 +40,23 @@ constexpr std::array options{
         .value = "",
         .help = "Sectors of the first disk that cannot be read: FIRST or FIRST+COUNT, by commas"}};
 
+constexpr std::array faults{FaultKind::interrupt_drop,
+                            FaultKind::interrupt_duplicate,
+                            FaultKind::interrupt_delay,
+                            FaultKind::completion_drop,
+                            FaultKind::completion_duplicate,
+                            FaultKind::completion_delay,
+                            FaultKind::status_error,
+                            FaultKind::dma_short,
+                            FaultKind::dma_misplaced,
+                            FaultKind::data_stale,
+                            FaultKind::data_torn,
+                            FaultKind::all_ones,
+                            FaultKind::never_ready,
+                            FaultKind::queue_overwrite,
+                            FaultKind::doorbell_ignored,
+                            FaultKind::reset_failure};
+
 /// Unflushed bytes that a power cut may take.
 constexpr std::uint64_t write_cache_bytes = std::uint64_t{16} << 20;
 
@@ -143,6 +160,7 @@ std::unique_ptr<PciModel> make(const ModelOptions& values) {
 const ModelDescription ide_description{.name = "ide",
                                        .summary = "A PCI IDE controller with up to four ATA disks",
                                        .options = options,
+                                       .faults = faults,
                                        .make = make};
 
 }  // namespace outboard::sim

@@ -29,6 +29,7 @@ inline constexpr std::uint8_t status_data_request = 0x08;   ///< DRQ
 inline constexpr std::uint8_t status_error = 0x01;          ///< ERR
 
 // Error (7.9).
+inline constexpr std::uint8_t error_interface = 0x80;      ///< ICRC: spoiled on the cable
 inline constexpr std::uint8_t error_uncorrectable = 0x40;  ///< UNC
 inline constexpr std::uint8_t error_id_not_found = 0x10;   ///< IDNF
 inline constexpr std::uint8_t error_aborted = 0x04;        ///< ABRT

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "outboard/base/fd.hpp"
-#include "outboard/sim/client_mapping.hpp"
+#include "outboard/base/guarded_mapping.hpp"
 #include "outboard/sim/counter.hpp"
 #include "outboard/sim/fault_injector.hpp"
 
@@ -97,7 +97,7 @@ class DmaMemory {
         std::uint64_t iova = 0;
         std::uint64_t size = 0;
         DmaRights rights;
-        ClientMapping memory;  ///< empty: by messages
+        GuardedMapping memory;  ///< empty: by messages
     };
 
     /// The part of some data that a fault lets through, and where to.

@@ -30,6 +30,7 @@ void add_doctor_verb(CLI::App& app, Invocation& invocation);
 void add_lab_verb(CLI::App& app, Invocation& invocation);
 void add_list_verb(CLI::App& app, Invocation& invocation);
 void add_run_verb(CLI::App& app, Invocation& invocation);
+void add_sim_verb(CLI::App& app, Invocation& invocation);
 void add_stop_verb(CLI::App& app, Invocation& invocation);
 void add_unbind_verb(CLI::App& app, Invocation& invocation);
 

@@ -1,0 +1,101 @@
+// The memory that a device reaches: what the client has mapped for it, by I/O virtual address.
+#pragma once
+
+#include "outboard/base/fd.hpp"
+#include "outboard/sim/client_mapping.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace outboard::sim {
+
+/// Memory of the client that came without a file: each access is a message to it.
+class DmaMessages {
+  public:
+    /// True when the client has answered with all bytes, or has taken them.
+    virtual bool read(std::uint64_t iova, std::span<std::byte> data) noexcept = 0;
+    virtual bool write(std::uint64_t iova, std::span<const std::byte> data) noexcept = 0;
+
+  protected:
+    ~DmaMessages() = default;
+};
+
+/// What the client allows the device to do with a mapping.
+struct DmaRights {
+    bool readable = false;
+    bool writable = false;
+};
+
+struct DmaCounts {
+    std::uint64_t reads = 0;
+    std::uint64_t writes = 0;
+    std::uint64_t read_faults = 0;  ///< reads of which a part was blocked
+    std::uint64_t write_faults = 0;
+};
+
+/// An IOMMU and the memory behind it. What is not mapped, or not with that right, or accessed while bus
+/// mastering is off, faults: reads give all ones there, writes vanish, and the rest of the same access is
+/// done. Used by the thread that serves the device.
+class DmaMemory {
+  public:
+    // ---- for the model ----
+
+    /// Copies from or to the client's memory. False when a part of it faulted.
+    bool read(std::uint64_t iova, std::span<std::byte> data) noexcept;
+    bool write(std::uint64_t iova, std::span<const std::byte> data) noexcept;
+
+    /// The client's memory itself, valid until the model returns to the server; empty when the range does not
+    /// lie inside one shared mapping with these rights, or bus mastering is off (nothing is counted then: do
+    /// it with read and write). The client may change the bytes at any time: read once, check, use.
+    std::span<std::byte> window(std::uint64_t iova, std::uint64_t size, DmaRights wanted) noexcept;
+
+    const DmaCounts& counts() const noexcept { return counts_; }
+
+    // ---- for the server; results are 0 or an errno value ----
+
+    /// Adds a mapping of whole pages. `file` may be empty: then messages are used, as for files that are not
+    /// kept in memory. EEXIST: it overlaps another; EINVAL: no whole pages, or beyond the file; ENOSPC: too
+    /// many.
+    [[nodiscard]] int add(std::uint64_t iova, std::uint64_t size, DmaRights rights, const Fd& file,
+                          std::uint64_t offset);
+    /// Removes a mapping exactly as it was added. ENOENT: there is none.
+    [[nodiscard]] int remove(std::uint64_t iova, std::uint64_t size) noexcept;
+    void clear() noexcept;
+    std::size_t mappings() const noexcept { return mappings_.size(); }
+
+    void set_bus_master(bool on) noexcept { bus_master_ = on; }
+    /// Null: there is no client to ask. They outlive their use.
+    void set_messages(DmaMessages* messages) noexcept { messages_ = messages; }
+    /// Gets a line for a fault, for the first ones all, later fewer.
+    void set_log(std::function<void(std::string_view)> log) { log_ = std::move(log); }
+
+    static constexpr std::uint64_t page_size = 4096;
+    static constexpr std::size_t max_mappings = 65535;
+
+  private:
+    struct Mapping {
+        std::uint64_t iova = 0;
+        std::uint64_t size = 0;
+        DmaRights rights;
+        ClientMapping memory;  ///< empty: by messages
+    };
+
+    const Mapping* find(std::uint64_t iova) noexcept;
+    template <class Byte, class Allowed, class Copy>
+    bool transfer(std::uint64_t iova, std::span<Byte> data, Allowed allowed, Copy copy) noexcept;
+    void count_fault(std::uint64_t& counter, const char* access, std::uint64_t iova,
+                     std::size_t size) noexcept;
+
+    std::vector<Mapping> mappings_;  ///< ascending, never overlapping
+    std::size_t last_ = 0;           ///< where the last access was
+    bool bus_master_ = false;
+    DmaMessages* messages_ = nullptr;
+    std::function<void(std::string_view)> log_;
+    DmaCounts counts_;
+};
+
+}  // namespace outboard::sim

@@ -1,13 +1,14 @@
 #include "outboard/sim/model_table.hpp"
 
 #include "outboard/sim/models/edu.hpp"
+#include "outboard/sim/models/nvme/controller.hpp"
 
 #include <array>
 
 namespace outboard::sim {
 
 std::span<const ModelDescription* const> built_in_models() noexcept {
-    static constexpr std::array models{&edu_description};
+    static constexpr std::array models{&edu_description, &nvme::description};
     return models;
 }
 

@@ -135,7 +135,8 @@ TEST_F(NvmeAdmin, ListsNamespaces) {
 }
 
 TEST_F(NvmeAdmin, RefusesUnknownCommands) {
-    for (const std::uint8_t opcode : std::initializer_list<std::uint8_t>{0x0d, 0x10, 0x11, 0x14, 0x15, 0x18, 0x80, 0x84, 0xff})
+    for (const std::uint8_t opcode :
+         std::initializer_list<std::uint8_t>{0x0d, 0x10, 0x11, 0x14, 0x15, 0x18, 0x80, 0x84, 0xff})
         EXPECT_EQ(status_of(Command().opcode(opcode)), status::invalid_opcode) << unsigned{opcode};
     EXPECT_TRUE(run(Command().opcode(0x80)).do_not_retry());
 }

@@ -265,7 +265,8 @@ TEST_F(NvmeIo, FlushChecksItsNamespace) {
 }
 
 TEST_F(NvmeIo, RefusesUnknownCommands) {
-    for (const std::uint8_t opcode : std::initializer_list<std::uint8_t>{0x04, 0x0c, 0x0d, 0x0e, 0x11, 0x15, 0x80, 0xff})
+    for (const std::uint8_t opcode :
+         std::initializer_list<std::uint8_t>{0x04, 0x0c, 0x0d, 0x0e, 0x11, 0x15, 0x80, 0xff})
         EXPECT_EQ(status_of(Command().opcode(opcode).nsid(1)), status::invalid_opcode) << unsigned{opcode};
 }
 

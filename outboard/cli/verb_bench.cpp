@@ -157,7 +157,7 @@ void run(const Words& words, Invocation& invocation) {
     BlockBenchOptions options = options_of(words);
     options.stop = &stop;
     DeviceHostOptions host_options;
-    host_options.address = PciAddress::parse(words.device);
+    host_options.device = DeviceName::parse(words.device);
     host_options.driver = driver_options(words.driver);
     host_options.arena_bytes = block_bench_arena_bytes(options) + content_probe_bytes;
 
@@ -198,7 +198,7 @@ void add_bench_verb(CLI::App& app, Invocation& invocation) {
     const auto words = std::make_shared<Words>();
     CLI::App* const verb =
         app.add_subcommand("bench", "Measure a disk straight through its driver, without the kernel");
-    verb->add_option("device", words->device, "PCI address in full, such as 0000:00:04.0")->required();
+    verb->add_option("device", words->device, device_help)->required();
     verb->add_option("--disk", words->disk, "Which of the controller's disks, from 0")->capture_default_str();
     verb->add_option("--rw", words->load, "What is done")
         ->check(CLI::IsMember({"read", "write", "rw", "randread", "randwrite", "randrw"}))

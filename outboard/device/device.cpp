@@ -1,6 +1,6 @@
 #include "outboard/device/device.hpp"
 
-#include "outboard/backend/pci/address.hpp"
+#include "outboard/backend/device_name.hpp"
 #include "outboard/backend/vfio/vfio_backend.hpp"
 #include "outboard/backend/vfio_user/vfio_user_backend.hpp"
 #include "outboard/base/error.hpp"
@@ -16,19 +16,10 @@
 namespace outboard {
 
 std::unique_ptr<Device> Device::open(std::string_view name) {
-    using vfio_user::VfioUserBackend;
-    if (name.starts_with(VfioUserBackend::name_prefix))
-        return std::make_unique<Device>(
-            VfioUserBackend::open(std::string(name.substr(VfioUserBackend::name_prefix.size()))));
-    if (PciAddress::has_form(name))
-        return std::make_unique<Device>(vfio::VfioBackend::open(PciAddress::parse(name)));
-    throw Error({.kind = ErrorKind::usage,
-                 .action = "open the device",
-                 .subject = fmt::format("'{}'", name),
-                 .cause =
-                     "a device is named by its PCI address in full, such as 0000:00:04.0, or by the socket "
-                     "of a vfio-user server, such as vfio-user:/run/disk.sock",
-                 .remedy = "`outboard list` shows the devices of this machine"});
+    const DeviceName parsed = DeviceName::parse(name);
+    if (parsed.pci())
+        return std::make_unique<Device>(vfio::VfioBackend::open(*parsed.pci()));
+    return std::make_unique<Device>(vfio_user::VfioUserBackend::open(std::string(parsed.socket())));
 }
 
 Device::Device(std::unique_ptr<Backend> backend) : backend_(std::move(backend)), config_(*backend_) {}

@@ -123,14 +123,14 @@ std::span<std::byte> DmaMemory::window(std::uint64_t iova, std::uint64_t size, D
     return mapping->memory.bytes().subspan(iova - mapping->iova, size);
 }
 
-void DmaMemory::count_fault(std::uint64_t& counter, const char* access, std::uint64_t iova,
+void DmaMemory::count_fault(Counter& counter, const char* access, std::uint64_t iova,
                             std::size_t size) noexcept {
-    ++counter;
+    const std::uint64_t faults = ++counter;
     constexpr std::uint64_t all_up_to = 16;
-    if (!log_ || (counter > all_up_to && !std::has_single_bit(counter)))
+    if (!log_ || (faults > all_up_to && !std::has_single_bit(faults)))
         return;
     try {
-        log_(fmt::format("DMA fault {}: {} of {} bytes at {:#x}: {}", counter, access, size, iova,
+        log_(fmt::format("DMA fault {}: {} of {} bytes at {:#x}: {}", faults, access, size, iova,
                          bus_master_ ? "not mapped for it, or not all of it" : "bus mastering is off"));
     } catch (const std::exception&) {
         // A line less.

@@ -3,6 +3,7 @@
 
 #include "outboard/base/fd.hpp"
 #include "outboard/sim/client_mapping.hpp"
+#include "outboard/sim/counter.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -30,11 +31,12 @@ struct DmaRights {
     bool writable = false;
 };
 
+/// May be read by any thread.
 struct DmaCounts {
-    std::uint64_t reads = 0;
-    std::uint64_t writes = 0;
-    std::uint64_t read_faults = 0;  ///< reads of which a part was blocked
-    std::uint64_t write_faults = 0;
+    Counter reads;
+    Counter writes;
+    Counter read_faults;  ///< reads of which a part was blocked
+    Counter write_faults;
 };
 
 /// An IOMMU and the memory behind it. What is not mapped, or not with that right, or accessed while bus
@@ -92,8 +94,7 @@ class DmaMemory {
     const Mapping* find(std::uint64_t iova) noexcept;
     template <class Byte, class Allowed, class Copy>
     bool transfer(std::uint64_t iova, std::span<Byte> data, Allowed allowed, Copy copy) noexcept;
-    void count_fault(std::uint64_t& counter, const char* access, std::uint64_t iova,
-                     std::size_t size) noexcept;
+    void count_fault(Counter& counter, const char* access, std::uint64_t iova, std::size_t size) noexcept;
 
     std::vector<Mapping> mappings_;  ///< ascending, never overlapping
     std::size_t last_ = 0;           ///< where the last access was

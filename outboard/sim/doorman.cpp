@@ -3,9 +3,11 @@
 #include "outboard/backend/vfio_user/message.hpp"
 #include "outboard/base/error.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -19,6 +21,9 @@ namespace outboard::sim {
 namespace {
 
 using namespace std::chrono_literals;
+
+/// Clients that were gone before their turn came; what they have sent is still done.
+constexpr std::size_t longest_queue = 64;
 
 Fd new_event() {
     Fd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -86,8 +91,11 @@ void Doorman::run() {
 void Doorman::admit(Fd client) {
     {
         const std::scoped_lock lock(mutex_);
-        if (!next_ && (served_ < 0 || hung_up(served_))) {
-            next_ = std::move(client);
+        const bool all_gone =
+            (served_ < 0 || hung_up(served_)) &&
+            std::ranges::all_of(waiting_, [](const Fd& other) { return hung_up(other.get()); });
+        if (all_gone && waiting_.size() < longest_queue) {
+            waiting_.push_back(std::move(client));
             signal_event(event_);
             return;
         }
@@ -119,9 +127,12 @@ Fd Doorman::take() {
         std::uint64_t count = 0;
         static_cast<void>(::read(event_.get(), &count, sizeof count));
     }
-    if (next_)
-        served_ = next_.get();
-    return std::move(next_);
+    if (waiting_.empty())
+        return Fd();
+    Fd next = std::move(waiting_.front());
+    waiting_.pop_front();
+    served_ = next.get();
+    return next;
 }
 
 void Doorman::done() {

@@ -3,6 +3,7 @@
 
 #include "outboard/base/fd.hpp"
 
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <string_view>
@@ -11,7 +12,7 @@
 namespace outboard::sim {
 
 /// Accepts connections in a thread of its own: hands one to the server, and tells others that the device is
-/// in use (EBUSY) and closes them. A client that connects after the one before has hung up waits for the
+/// in use (EBUSY) and closes them. A client that connects after all before it have hung up waits for the
 /// server instead.
 class Doorman {
   public:
@@ -47,7 +48,7 @@ class Doorman {
     Fd event_;
     Fd stop_event_;
     mutable std::mutex mutex_;  // of the three below
-    Fd next_;
+    std::deque<Fd> waiting_;
     int served_ = -1;
     bool stopped_ = false;
     std::jthread thread_;

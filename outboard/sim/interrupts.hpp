@@ -4,6 +4,7 @@
 
 #include "outboard/base/fd.hpp"
 #include "outboard/sim/config_space_model.hpp"
+#include "outboard/sim/counter.hpp"
 
 #include <array>
 #include <cstdint>
@@ -16,10 +17,11 @@ namespace outboard::sim {
 enum class IrqKind : unsigned { intx, msi, msix };
 inline constexpr unsigned irq_kinds = 3;
 
+/// May be read by any thread.
 struct InterruptCounts {
-    std::uint64_t delivered = 0;  ///< written to an eventfd
-    std::uint64_t held_back = 0;  ///< messages that had to wait for their vector to be unmasked
-    std::uint64_t lost = 0;  ///< messages while messages or bus mastering were off, or no eventfd was there
+    Counter delivered;  ///< written to an eventfd
+    Counter held_back;  ///< messages that had to wait for their vector to be unmasked
+    Counter lost;       ///< messages while messages or bus mastering were off, or no eventfd was there
 };
 
 /// Used by the thread that serves the device. Nothing here throws or blocks.

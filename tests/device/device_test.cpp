@@ -186,9 +186,9 @@ TEST_F(DeviceTest, TheDeviceIsQuietBeforeItsMemoryGoes) {
 TEST(DeviceOpen, AnUnknownFormOfNameListsTheForms) {
     EXPECT_ERROR(
         Device::open("sda"), ErrorKind::usage,
-        "cannot open the device 'sda': a device is named by its PCI address in full, such as 0000:00:04.0, "
-        "or by the socket of a vfio-user server, such as vfio-user:/run/disk.sock; "
-        "`outboard list` shows the devices of this machine");
+        "cannot find the device 'sda': that is neither a PCI address in full, such as 0000:00:04.0, nor the "
+        "socket of a vfio-user server, such as vfio-user:/run/disk.sock; "
+        "`outboard list` shows the PCI devices of this machine");
 }
 
 TEST(DeviceOpen, AnUnknownDeviceSaysHowToFindThem) {

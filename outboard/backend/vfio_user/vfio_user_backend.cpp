@@ -44,7 +44,8 @@ std::unique_ptr<VfioUserBackend> VfioUserBackend::open(const std::string& path,
 }
 
 VfioUserBackend::VfioUserBackend(const std::string& path, const ClientOptions& options)
-    : options_(options), connection_(path, std::string(name_prefix) + path, options.reply_limit) {
+    : options_(options),
+      connection_(path, std::string(DeviceName::vfio_user_prefix) + path, options.reply_limit) {
     DeviceInfo question{};
     question.argument_size = sizeof question;
     Answer answer;
@@ -247,11 +248,11 @@ std::vector<IovaRange> VfioUserBackend::iova_ranges() const {
 
 void VfioUserBackend::map_dma(const DmaMapping& mapping) {
     const std::uint64_t size = mapping.memory.size();
-    const std::string action = fmt::format("map {} bytes at IOVA {:#x} for", size, mapping.iova);
+    const auto action = [&] { return fmt::format("map {} bytes at IOVA {:#x} for", size, mapping.iova); };
     DmaTable& table = connection_.dma();
     const auto refuse = [&](std::string cause, std::string remedy) {
         throw Error({.kind = ErrorKind::failed,
-                     .action = action,
+                     .action = action(),
                      .subject = name(),
                      .cause = std::move(cause),
                      .remedy = std::move(remedy)});
@@ -280,7 +281,7 @@ void VfioUserBackend::map_dma(const DmaMapping& mapping) {
         return;
     table.remove(mapping.iova, size);
     connection_.throw_failure(
-        error, action,
+        error, action(),
         shared ? ""
                : "the server may want memory that it can map: use buffers of the arena, which is a file");
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "outboard/backend/backend.hpp"
+#include "outboard/backend/device_name.hpp"
 #include "outboard/backend/vfio_user/connection.hpp"
 #include "outboard/backend/vfio_user/info.hpp"
 #include "outboard/backend/vfio_user/region_file.hpp"
@@ -18,7 +19,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,9 +36,6 @@ struct ClientOptions {
 /// server that does not comply holds on to the file, never to memory of this process.
 class VfioUserBackend final : public Backend {
   public:
-    /// How names of such devices begin: "vfio-user:PATH".
-    static constexpr std::string_view name_prefix = "vfio-user:";
-
     /// Connects to the socket at `path`. Throws Error: no server, another client has it (busy), or the
     /// server's description of the device contradicts itself.
     static std::unique_ptr<VfioUserBackend> open(const std::string& path, const ClientOptions& options = {});

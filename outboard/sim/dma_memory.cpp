@@ -34,6 +34,7 @@ int DmaMemory::add(std::uint64_t iova, std::uint64_t size, DmaRights rights, con
             return error;
     }
     mappings_.insert(next, std::move(mapping));
+    ++generation_;
     return 0;
 }
 
@@ -42,11 +43,13 @@ int DmaMemory::remove(std::uint64_t iova, std::uint64_t size) noexcept {
     if (found == mappings_.end() || found->iova != iova || found->size != size)
         return ENOENT;
     mappings_.erase(found);
+    ++generation_;
     return 0;
 }
 
 void DmaMemory::clear() noexcept {
     mappings_.clear();
+    ++generation_;
 }
 
 // ---- what the device does ----

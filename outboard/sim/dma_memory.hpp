@@ -57,10 +57,12 @@ class DmaMemory {
     bool read_data(std::uint64_t iova, std::span<std::byte> data) noexcept;
     bool write_data(std::uint64_t iova, std::span<const std::byte> data) noexcept;
 
-    /// The client's memory itself, valid until the model returns to the server; empty when the range does not
+    /// The client's memory itself, valid while generation() stays as it is; empty when the range does not
     /// lie inside one shared mapping with these rights, or bus mastering is off (nothing is counted then: do
     /// it with read and write). The client may change the bytes at any time: read once, check, use.
     std::span<std::byte> window(std::uint64_t iova, std::uint64_t size, DmaRights wanted) noexcept;
+    /// Another one, never 0, after each change of what may be reached. None happens while the model runs.
+    std::uint64_t generation() const noexcept { return generation_; }
 
     /// The same for a request's data; empty also while a fault of data may strike: do it with read_data and
     /// write_data then.
@@ -83,7 +85,10 @@ class DmaMemory {
     void clear() noexcept;
     std::size_t mappings() const noexcept { return mappings_.size(); }
 
-    void set_bus_master(bool on) noexcept { bus_master_ = on; }
+    void set_bus_master(bool on) noexcept {
+        generation_ += bus_master_ != on ? 1 : 0;
+        bus_master_ = on;
+    }
     /// Null: there is no client to ask. They outlive their use.
     void set_messages(DmaMessages* messages) noexcept { messages_ = messages; }
     /// Gets a line for a fault, for the first ones all, later fewer.
@@ -117,6 +122,7 @@ class DmaMemory {
     std::vector<Mapping> mappings_;  ///< ascending, never overlapping
     std::size_t last_ = 0;           ///< where the last access was
     bool bus_master_ = false;
+    std::uint64_t generation_ = 1;
     DmaMessages* messages_ = nullptr;
     std::function<void(std::string_view)> log_;
     DmaCounts counts_;

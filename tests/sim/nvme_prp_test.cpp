@@ -38,7 +38,8 @@ class PrpTest : public testing::Test {
     }
 
     Fd file_;
-    DmaMemory dma_;
+    FaultInjector faults_;
+    DmaMemory dma_{faults_};
     std::vector<Segment> segments_;
 };
 

@@ -59,7 +59,8 @@ class SimDma : public testing::Test, protected DmaMessages {
         return answers;
     }
 
-    DmaMemory dma;
+    FaultInjector faults;
+    DmaMemory dma{faults};
     Fd file = memory_file(4 * page);
     std::vector<std::string> lines;
     std::vector<std::pair<std::uint64_t, std::size_t>> asked;

@@ -47,7 +47,9 @@ class SimInterrupts : public testing::Test {
 
     PciDescription description = device();
     ConfigSpaceModel config{description};
-    Interrupts interrupts{config, description};
+    FaultInjector faults;
+    Timers timers;
+    Interrupts interrupts{config, description, faults, timers};
     MsixTable table{interrupts, description.msix};
 };
 

@@ -94,7 +94,6 @@ class Peer {
 struct Sizes {
     std::size_t question;
     std::size_t answer;
-    bool descriptor;  ///< goes with the question
 };
 
 class PingPong {
@@ -108,6 +107,7 @@ class PingPong {
         peer_ = std::make_unique<Peer>(processor, [&] { answer(theirs.get()); });
     }
 
+    /// -1: without a descriptor.
     void exchange(int descriptor) {
         std::array<std::byte, 64> data{};
         std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
@@ -115,7 +115,7 @@ class PingPong {
         msghdr message{};
         message.msg_iov = &part;
         message.msg_iovlen = 1;
-        if (sizes_.descriptor) {
+        if (descriptor >= 0) {
             message.msg_control = control.data();
             message.msg_controllen = control.size();
             cmsghdr* const header = CMSG_FIRSTHDR(&message);
@@ -217,7 +217,6 @@ class Page {
     Page& operator=(Page&&) = delete;
 
     static constexpr std::size_t size = 4096;
-    int fd() const { return file_.get(); }
     DmaMapping mapping() const {
         return {.iova = 0x10000,
                 .memory = memory_,
@@ -288,10 +287,8 @@ std::vector<Outcome> measure(const Options& options) {
     constexpr std::size_t access = sizeof(Header) + sizeof(RegionAccess);
     // Before this process has a second thread, which fork would not copy.
     const unsigned processor = options.together ? 1 : 0;
-    PingPong read_bare(processor, {.question = access, .answer = access + 4, .descriptor = false});
-    PingPong map_bare(
-        processor,
-        {.question = sizeof(Header) + sizeof(DmaMap), .answer = sizeof(Header), .descriptor = true});
+    PingPong read_bare(processor, {.question = access, .answer = access + 4});
+    PingPong map_bare(processor, {.question = sizeof(Header) + sizeof(DmaMap), .answer = sizeof(Header)});
     const Server server(processor);
     pin_to(1);
     const std::unique_ptr<VfioUserBackend> device = server.connect();
@@ -301,8 +298,11 @@ std::vector<Outcome> measure(const Options& options) {
         if (error != 0)
             throw_errno(error, "read a register of", "the simulated device");
     };
-    std::vector<Outcome> outcomes{{"region read", "region_read", {}, {}, {}},
-                                  {"DMA map", "dma_map", {}, {}, {}}};
+    std::vector<Outcome> outcomes{
+        {"region read", "region_read", {}, {}, {}},
+        {"DMA map", "dma_map", {}, {}, {}},
+        // Without a file there is nothing for the server to map: the messages alone.
+        {"no file", "dma_map_without_file", {}, {}, {}}};
     std::array<std::byte, 4> value{};
     compare(
         options, outcomes[0],
@@ -311,14 +311,22 @@ std::vector<Outcome> measure(const Options& options) {
                 options.samples, [&] { check(device->read_region(RegionIndex::bar0, 0, value)); }, nothing);
         },
         [&] { return measure(options.samples, [&] { read_bare.exchange(-1); }, nothing); });
-    compare(
-        options, outcomes[1],
-        [&] {
-            return measure(
-                options.samples, [&] { device->map_dma(page.mapping()); },
-                [&] { device->unmap_dma(page.mapping().iova, Page::size); });
-        },
-        [&] { return measure(options.samples, [&] { map_bare.exchange(page.fd()); }, nothing); });
+    for (const bool file : {true, false}) {
+        DmaMapping mapping = page.mapping();
+        if (!file)
+            mapping.fd = -1;
+        compare(
+            options, outcomes[file ? 1 : 2],
+            [&] {
+                return measure(
+                    options.samples, [&] { device->map_dma(mapping); },
+                    [&] { device->unmap_dma(mapping.iova, Page::size); });
+            },
+            [&] {
+                return measure(
+                    options.samples, [&] { map_bare.exchange(mapping.fd); }, [&] { map_bare.exchange(-1); });
+            });
+    }
     return outcomes;
 }
 

@@ -43,6 +43,17 @@ serve "$bin/outboard" sim edu --socket "$socket"
 check 'the line of a server that is ready' "vfio-user:$socket  edu (1234:11e8)" "$ready"
 check "the README's first driver" '10! = 3628800' "$("$bin/edu_hello" "vfio-user:$socket" 2>&1)"
 check 'a second run of it' '10! = 3628800' "$("$bin/edu_hello" "vfio-user:$socket" 2>&1)"
+check 'outboard list of one device' "vfio-user:$socket 1234 11e8 None edu" \
+    "$("$bin/outboard" list "vfio-user:$socket" --json | python3 -c '
+import json, sys
+(d,) = json.load(sys.stdin)["devices"]
+print(d["address"], d["vendor_id"], d["device_id"], d["driver"], d["outboard_driver"])')"
+output=$("$bin/outboard" bench "vfio-user:$socket" 2>&1)
+check 'exit status of a benchmark of what is no disk' 3 $?
+check 'and its message' "outboard: cannot use disk 0 of vfio-user:$socket: no disk answers on it" \
+    "$(printf '%s\n' "$output" | grep '^outboard:')"
+output=$("$bin/outboard" list "vfio-user:$socket-not" 2>&1)
+check 'exit status when nobody serves' 3 $?
 check 'permissions of the socket' srw------- "$(stat -c %A "$socket")"
 output=$("$bin/outboard" sim edu --socket "$socket" 2>&1)
 check 'exit status when another server listens there' 4 $?

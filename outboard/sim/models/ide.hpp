@@ -41,7 +41,7 @@ class IdeModel final : public PciModel {
 
     /// Null when the place is empty.
     IdeDisk* disk(unsigned place) noexcept { return channels_[place / 2].disk(place % 2); }
-    /// Accesses that the standards leave undefined, since it was made.
+    /// Accesses that the standards leave undefined, since it was made. Any thread.
     std::uint64_t breaches() const noexcept { return breaches_.count(); }
 
     /// Power is cut and comes back: each unflushed sector is old or new, as `seed` decides, and the rest is

@@ -1,6 +1,8 @@
 // What a driver does that the standards leave undefined: counted, and told to whoever listens.
 #pragma once
 
+#include "outboard/sim/counter.hpp"
+
 #include <cstdint>
 #include <functional>
 #include <string_view>
@@ -8,7 +10,7 @@
 
 namespace outboard::sim {
 
-/// One for a controller. One thread.
+/// One for a controller. Used by the thread that serves it; the count is read by any.
 class IdeBreaches {
   public:
     /// `report` gets half a sentence for each; may be empty.
@@ -23,7 +25,7 @@ class IdeBreaches {
 
   private:
     std::function<void(std::string_view)> report_;
-    std::uint64_t count_ = 0;
+    Counter count_;
 };
 
 }  // namespace outboard::sim

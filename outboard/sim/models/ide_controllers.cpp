@@ -18,16 +18,16 @@ constexpr std::array piix_registers{IdeConfigRegister{0x40, 4, 0x80008000}, IdeC
                                     IdeConfigRegister{0x48, 1}, IdeConfigRegister{0x4a, 2}};
 constexpr std::array piix_enables{IdeConfigBits{0x41, 0x80, 0}, IdeConfigBits{0x43, 0x80, 1}};
 
-// CMD PCI646U2 datasheet: CFR, CNTRL with the second channel (bit 3) on, timings, and the bus master's bytes
-// from 70h on, of which 71h is MRDMODE.
-constexpr std::array cmd646_registers{IdeConfigRegister{0x50, 4, 0x00000800},
+// CMD PCI646U2 datasheet: CFR, CNTRL with both channels (bits 2 and 3) on, timings, and the bus master's
+// bytes from 70h on, of which 71h is MRDMODE.
+constexpr std::array cmd646_registers{IdeConfigRegister{0x50, 4, 0x00000c00},
                                       IdeConfigRegister{0x54, 4},
                                       IdeConfigRegister{0x58, 4},
                                       IdeConfigRegister{0x71, 1},
                                       IdeConfigRegister{0x73, 1},
                                       IdeConfigRegister{0x79, 1},
                                       IdeConfigRegister{0x7b, 1}};
-constexpr std::array cmd646_enables{IdeConfigBits{0x51, 0x08, 1}};
+constexpr std::array cmd646_enables{IdeConfigBits{0x51, 0x04, 0}, IdeConfigBits{0x51, 0x08, 1}};
 constexpr std::array cmd646_latches{IdeConfigBits{0x50, 0x04, 0}, IdeConfigBits{0x57, 0x10, 1},
                                     IdeConfigBits{0x71, 0x04, 0}, IdeConfigBits{0x71, 0x08, 1}};
 constexpr std::array cmd646_blocks{IdeConfigBits{0x71, 0x10, 0}, IdeConfigBits{0x71, 0x20, 1}};

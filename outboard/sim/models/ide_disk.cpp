@@ -165,10 +165,22 @@ void IdeDisk::drop_command() noexcept {
     moved_ = 0;
 }
 
+/// The others, and a flush of nothing, are answered by the disk's electronics.
+bool IdeDisk::reaches_medium() const noexcept {
+    switch (command_.action) {
+        case IdeAction::identify:
+        case IdeAction::feature:
+        case IdeAction::multiple:
+            return false;
+        case IdeAction::flush:
+            return storage_.unstable_bytes() > 0;
+        default:
+            return true;
+    }
+}
+
 void IdeDisk::after_latency(void (IdeDisk::*action)()) {
-    const bool medium = command_.action != IdeAction::identify && command_.action != IdeAction::feature &&
-                        command_.action != IdeAction::multiple;
-    if (!medium || options_.latency == Duration::zero()) {
+    if (!reaches_medium() || options_.latency == Duration::zero()) {
         (this->*action)();
         return;
     }

@@ -124,6 +124,7 @@ class IdeDisk {
 
     void put_signature() noexcept;
     void revert_settings() noexcept;
+    bool reaches_medium() const noexcept;
     void after_latency(void (IdeDisk::*action)());
     void drop_command() noexcept;
 

@@ -397,13 +397,16 @@ TEST(IdeCmd646, BlocksAChannelsInterrupt) {
     EXPECT_FALSE(bench.line());
 }
 
-TEST(IdeCmd646, SecondChannelCanBeOff) {
+TEST(IdeCmd646, ChannelsCanBeOff) {
     IdeBench bench(cmd646());
-    config_write(bench, 0x51, 0x00);
-    bench.channel = 1;
-    EXPECT_EQ(bench.status(), 0xff);
-    bench.channel = 0;
-    EXPECT_EQ(bench.status(), 0x50);
+    EXPECT_EQ(bench.model.config().get(0x51, 1), 0x0cU) << "both are on";
+    for (const unsigned off : {0U, 1U}) {
+        config_write(bench, 0x51, off == 0 ? 0x08 : 0x04);
+        bench.channel = off;
+        EXPECT_EQ(bench.status(), 0xff);
+        bench.channel = 1 - off;
+        EXPECT_EQ(bench.status(), 0x50);
+    }
 }
 
 TEST(IdeControllers, AreRefusedInAModeThatTheyDoNotHave) {

@@ -38,8 +38,16 @@ controller() {
     ls /sys/bus/pci/devices/$device/nvme 2>/dev/null
 }
 
+# The names do not follow the identifiers.
+disk() {
+    grep -lx "$1" /sys/block/nvme*/nsid 2>/dev/null | cut -d / -f 4
+}
+
 disks() {
-    controller=$(controller) && first=/dev/${controller}n1 second=/dev/${controller}n2 && [ -b "$first" ] && [ -b "$second" ]
+    controller=$(controller)
+    first=/dev/$(disk 1)
+    second=/dev/$(disk 2)
+    [ -n "$controller" ] && [ -b "$first" ] && [ -b "$second" ]
 }
 
 interrupts() {
@@ -72,12 +80,12 @@ filesystem() {
 }
 
 await 20 disks
-queue=/sys/block/${controller}n1/queue
+queue=/sys/block/${first#/dev/}/queue
 holds 512 "$queue/logical_block_size"
-holds 4096 "/sys/block/${controller}n2/queue/logical_block_size"
+holds 4096 "/sys/block/${second#/dev/}/queue/logical_block_size"
 holds "write back" "$queue/write_cache"
 holds 512 "$queue/max_hw_sectors_kb"
-holds 524288 "/sys/block/${controller}n1/size"
+holds 524288 "$queue/../size"
 grep -q '^OUTBOARD0001 *$' "/sys/class/nvme/$controller/serial" || fail "the serial number is wrong"
 
 case $case_name in

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "outboard/base/fd.hpp"
-#include "outboard/sim/client_mapping.hpp"
+#include "outboard/base/guarded_mapping.hpp"
 #include "outboard/sim/counter.hpp"
 
 #include <cstddef>
@@ -88,7 +88,7 @@ class DmaMemory {
         std::uint64_t iova = 0;
         std::uint64_t size = 0;
         DmaRights rights;
-        ClientMapping memory;  ///< empty: by messages
+        GuardedMapping memory;  ///< empty: by messages
     };
 
     const Mapping* find(std::uint64_t iova) noexcept;

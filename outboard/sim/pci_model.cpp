@@ -4,7 +4,7 @@ namespace outboard::sim {
 
 namespace {
 
-const PciDescription& checked(const PciDescription& description) {
+PciDescription checked(PciDescription description) {
     check(description);
     return description;
 }

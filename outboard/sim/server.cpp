@@ -111,7 +111,7 @@ void Server::serve() {
 
 void Server::serve_client(Fd client) {
     log("a client has connected");
-    Session session(model_, std::move(client));
+    Session session(model_, std::move(client), options_.patience);
     const AtEnd done(doorman_);  // before the session closes its socket
     PollPlan plan;
     unsigned looks = 0;

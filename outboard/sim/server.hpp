@@ -7,6 +7,7 @@
 #include "outboard/sim/session.hpp"
 #include "outboard/sim/socket_path.hpp"
 
+#include <chrono>
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -21,6 +22,8 @@ struct ServerOptions {
     /// Gets a line for each client that comes, goes or is refused, and for DMA faults. May be called by two
     /// threads, one at a time. May be empty.
     std::function<void(std::string_view)> log;
+    /// How long a client may take to read an answer, or to answer a DMA message, before it is left.
+    Duration patience = std::chrono::seconds(5);
 };
 
 /// Serves one client at a time; between clients the device lives on.
@@ -32,10 +35,10 @@ class Server {
     Server& operator=(const Server&) = delete;
     Server(Server&&) = delete;
     Server& operator=(Server&&) = delete;
-    ~Server() = default;
+    ~Server() { model_.dma().set_log({}); }
 
     /// Serves on the calling thread, which is the one that calls the model, until stop(). Throws what a timer
-    /// or the poll function of the model throws. Once.
+    /// or the poll function of the model throws. Once. Sets the thread's timer slack to 1 ns.
     void serve();
     /// Ends serve(), also one that has not begun. Any thread, and async-signal-safe.
     void stop() noexcept { doorman_.stop(); }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -16,11 +15,7 @@ namespace outboard::sim {
 
 namespace {
 
-using namespace std::chrono_literals;
 using namespace vfio_user;
-
-/// For a client that does not read its answers, or does not answer itself.
-constexpr Duration client_limit = 5s;
 
 constexpr MessageLimits limits{.bytes = max_transfer_bytes + 4096, .descriptors = 253};
 constexpr std::size_t max_early_messages = 256;
@@ -28,8 +23,8 @@ constexpr std::size_t max_early_bytes = 4 * limits.bytes;
 
 }  // namespace
 
-Session::Session(PciModel& model, Fd socket)
-    : model_(model), socket_(std::move(socket), limits), handler_(model) {
+Session::Session(PciModel& model, Fd socket, Duration patience)
+    : model_(model), patience_(patience), socket_(std::move(socket), limits), handler_(model) {
     model_.dma().set_messages(this);
 }
 
@@ -80,19 +75,27 @@ int Session::answer(Message& request) noexcept {
         if (reply.error != 0) {
             header.flags |= header_flag::error;
             header.error = static_cast<std::uint32_t>(reply.error);
-            error = socket_.send(header, {}, {}, Clock::now() + client_limit);
+            error = socket_.send(header, {}, {}, Clock::now() + patience_);
         } else {
             const std::span descriptors(&reply.descriptor, reply.descriptor >= 0 ? 1 : 0);
-            error = socket_.send(header, {reply.body}, descriptors, Clock::now() + client_limit);
+            error = socket_.send(header, {reply.body}, descriptors, Clock::now() + patience_);
         }
         if (error != 0)
-            return ended_ = error;
+            return end(error, "it does not read the answers");
     }
-    if (handler_.refused()) {
-        problem_ = "no version of the protocol could be agreed on";
-        return ended_ = EPROTO;
-    }
+    if (handler_.refused())
+        return end(EPROTO, "no version of the protocol could be agreed on");
     return 0;
+}
+
+/// The stream cannot be used any more. A time that is over is a problem of the client's: nothing waits for it
+/// again.
+int Session::end(int error, const char* problem) noexcept {
+    if (error == ETIMEDOUT || error == EPROTO) {
+        problem_ = problem;
+        error = EPROTO;
+    }
+    return ended_ = error;
 }
 
 // ---- memory by message ----
@@ -136,7 +139,7 @@ int Session::ask(Command command, const DmaAccessMessage& access, std::span<cons
                  Message& reply) noexcept {
     if (ended_ != 0)
         return ended_;
-    const TimePoint deadline = Clock::now() + client_limit;
+    const TimePoint deadline = Clock::now() + patience_;
     const Header header{.message_id = ++last_id_,
                         .command = std::to_underlying(command),
                         .size = 0,
@@ -150,12 +153,8 @@ int Session::ask(Command command, const DmaAccessMessage& access, std::span<cons
             error = ENOMEM;
         }
     }
-    if (error == ETIMEDOUT) {
-        // What it answers later would be taken for the answer to another question.
-        problem_ = "it did not answer a DMA message";
-        error = EPROTO;
-    }
-    return ended_ = error;
+    // After a time-out too: what it answers later would be taken for the answer to another question.
+    return error == 0 ? 0 : end(error, "it does not answer DMA messages");
 }
 
 int Session::await_reply(const Header& asked, TimePoint deadline, Message& reply) {
@@ -172,10 +171,8 @@ int Session::await_reply(const Header& asked, TimePoint deadline, Message& reply
 }
 
 int Session::keep(Message& message) {
-    if (early_.size() >= max_early_messages || message.body.size() > max_early_bytes - early_bytes_) {
-        problem_ = "it sends commands without end instead of answering a DMA message";
+    if (early_.size() >= max_early_messages || message.body.size() > max_early_bytes - early_bytes_)
         return EPROTO;
-    }
     Early early;
     early.body.assign(message.body.begin(), message.body.end());
     early.message = std::move(message);

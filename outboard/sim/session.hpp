@@ -18,8 +18,8 @@ namespace outboard::sim {
 /// it is. One thread.
 class Session final : private DmaMessages {
   public:
-    /// `model` outlives it.
-    Session(PciModel& model, Fd socket);
+    /// `model` outlives it. The client may take `patience` to read an answer, or to answer a DMA message.
+    Session(PciModel& model, Fd socket, Duration patience);
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
     Session(Session&&) = delete;
@@ -53,8 +53,10 @@ class Session final : private DmaMessages {
             std::span<const std::byte> data, vfio_user::Message& reply) noexcept;
     int await_reply(const vfio_user::Header& asked, TimePoint deadline, vfio_user::Message& reply);
     int keep(vfio_user::Message& message);
+    int end(int error, const char* problem) noexcept;
 
     PciModel& model_;
+    Duration patience_;
     vfio_user::MessageSocket socket_;
     RequestHandler handler_;
     vfio_user::Message message_;

@@ -21,6 +21,7 @@ class SimulatedEdu final : public test::EduPlace {
     std::unique_ptr<Device> open() override {
         return Device::open("vfio-user:" + server_.server().path().string());
     }
+    std::uint32_t interrupts() const override { return SIM_EDU_INTERRUPTS; }
     std::uint64_t times_fired() override { return model_.interrupts().counts().delivered; }
     std::vector<test::DmaFault> faults_soon() override {
         const std::scoped_lock lock(mutex_);

@@ -6,10 +6,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <future>
 #include <mutex>
+#include <random>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -42,8 +43,12 @@ class SimClients : public testing::Test {
         const std::scoped_lock lock(mutex);
         lines.emplace_back(line);
     }
-    sim::ServerOptions options() {
-        return {.socket = path, .log = [this](std::string_view line) { note(line); }};
+    sim::ServerOptions options(Duration patience = 5s) {
+        return {.socket = path, .log = [this](std::string_view line) { note(line); }, .patience = patience};
+    }
+    bool noted(std::string_view line) {
+        const std::scoped_lock lock(mutex);
+        return std::ranges::find(lines, line) != lines.end();
     }
     /// Reads a register until it has that value; false after 10 s.
     static bool becomes(OddClient& client, std::uint64_t offset, std::uint64_t value) {
@@ -178,6 +183,73 @@ TEST_F(SimClients, OneThatDoesNotAnswerADmaMessageDoesNotHoldUpTheEnd) {
     const auto begin = std::chrono::steady_clock::now();
     server.stop();
     EXPECT_LT(std::chrono::steady_clock::now() - begin, 3s);
+}
+
+TEST_F(SimClients, OneThatDoesNotReadItsAnswersIsLeft) {
+    sim::ServerThread server(model, options(50ms));
+    OddClient client(path);
+    client.shake_hands();
+    const timeval limit{.tv_sec = 0, .tv_usec = 10000};
+    ::setsockopt(client.fd(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    for (int i = 0; i < 500; ++i)
+        client.send(Command::region_read, bytes_of(RegionAccess{.offset = 0, .region = 1, .count = 0x2000}));
+    // It does not hang up either: the next one comes as soon as the server has given it up.
+    const auto deadline = std::chrono::steady_clock::now() + 10s;
+    while (!noted("the client is gone: it does not read the answers"))
+        ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+    OddClient next(path);
+    next.shake_hands();
+    EXPECT_TRUE(next.works());
+}
+
+TEST_F(SimClients, OneThatDoesNotAnswerDmaMessagesIsLeft) {
+    sim::ServerThread server(model, options(50ms));
+    OddClient client(path);
+    client.shake_hands();
+    const DmaMap map{.argument_size = 32, .flags = 3, .offset = 0, .address = 0, .size = page};
+    EXPECT_EQ(client.ask(Command::dma_map, map).error(), 0);
+    client.write(config, 4, 2, 4);
+    client.send(Command::region_write,
+                bytes_in_order(RegionAccess{.offset = TestModel::command, .region = 0, .count = 8},
+                               std::uint64_t{TestModel::dma_read}));
+    EXPECT_TRUE(client.receive()) << "the question";
+    EXPECT_TRUE(client.closed());
+    EXPECT_TRUE(noted("the client is gone: it does not answer DMA messages"));
+}
+
+/// Messages that are well framed and random otherwise: the server answers each, or closes.
+TEST_F(SimClients, RandomMessagesDoNoHarm) {
+    sim::ServerThread server(model, options(50ms));
+    std::mt19937_64 random(20);  // NOLINT(bugprone-random-generator-seed): the same messages every time
+    const Fd file(::memfd_create("client", MFD_CLOEXEC));
+    ASSERT_EQ(::ftruncate(file.get(), 16 * page), 0);
+    const Fd event(::eventfd(0, EFD_NONBLOCK));
+    const auto pick = [&random](std::uint64_t below) { return random() % below; };
+    OddClient client(path);
+    client.shake_hands();
+    for (int i = 0; i < 20000; ++i) {
+        const auto command = static_cast<Command>(1 + pick(19));
+        // Small numbers where sizes, indices and flags are, now and then a wild one.
+        Bytes body(pick(12) * 4 + (pick(20) == 0 ? pick(4) : 0));
+        for (std::size_t word = 0; word + 4 <= body.size(); word += 4) {
+            const std::uint64_t wild = pick(8) == 0 ? random() : pick(3) == 0 ? pick(16) * page : pick(64);
+            std::memcpy(body.data() + word, &wild, 4);
+        }
+        // A mapping without memory behind it would be asked for, and this client does not answer.
+        const bool memory = command == Command::dma_map;
+        if (memory)
+            client.send(command, body, {file.get()});
+        else if (pick(4) == 0)
+            client.send(command, body, {event.get(), event.get()});
+        else
+            client.send(command, body);
+        const auto answer = client.receive();
+        if (answer)
+            EXPECT_EQ(answer->header.message_id, client.next_id);
+        else
+            client = OddClient(path), client.shake_hands();
+    }
+    EXPECT_TRUE(client.works());
 }
 
 TEST_F(SimClients, OneThatShortensItsMemoryDoesNotEndTheServer) {

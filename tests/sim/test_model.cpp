@@ -66,7 +66,7 @@ void TestModel::run(std::uint64_t what) {
             timers().after(std::chrono::milliseconds(1), [this] { values_[3] = 1; });
             break;
         case dma_read_big: {
-            std::vector<std::byte> data(values_[4]);
+            std::vector<std::byte> data(std::min<std::uint64_t>(values_[4], 1 << 20));
             dma().read(values_[0], data);
             values_[5] = 0;
             for (const std::byte byte : data)

@@ -8,12 +8,13 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 
 namespace outboard::vfio_user {
@@ -63,8 +64,15 @@ Connection::Connection(const std::string& path, std::string name, Duration limit
     sigset_t before;
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    service_ = std::thread([this] { run_service(); });
+    int error = 0;
+    try {
+        service_ = std::thread([this] { run_service(); });
+    } catch (const std::system_error& failure) {
+        error = failure.code().value();
+    }
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (error != 0)
+        throw_errno(error, "start a thread for", name_);
 }
 
 Connection::~Connection() {

@@ -12,7 +12,6 @@
 #include <new>
 
 #include <poll.h>
-#include <sys/socket.h>
 #include <sys/time.h>
 
 namespace outboard::vfio_user {

@@ -13,7 +13,7 @@
 #include <span>
 #include <vector>
 
-struct msghdr;
+#include <sys/socket.h>
 
 namespace outboard::vfio_user {
 

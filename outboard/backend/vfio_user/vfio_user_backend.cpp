@@ -98,11 +98,15 @@ VfioUserBackend::Place VfioUserBackend::ask_region(RegionIndex region) {
             question.argument_size = parsed->needed;
             continue;
         }
-        Place found{.info = parsed->info, .files = {}, .descriptors = std::move(answer.descriptors)};
+        Place found{.info = parsed->info, .mapped = {}};
+        const int protection = (found.info.readable ? PROT_READ : 0) | (found.info.writable ? PROT_WRITE : 0);
         for (const RegionFile& file : parsed->files) {
-            if (!stays_whole(found.descriptors[file.descriptor].get(), file.offset, file.area.size))
+            // What cannot be mapped is reached by messages, which every server has to take.
+            GuardedMapping mapping;
+            if (mapping.map(answer.descriptors[file.descriptor].get(), file.offset, file.area.size,
+                            protection) != 0)
                 continue;
-            found.files.push_back(file);
+            found.mapped.push_back(std::move(mapping));
             found.info.mappable.push_back(file.area);
         }
         return found;
@@ -193,27 +197,16 @@ int VfioUserBackend::write_multi(RegionIndex region, std::uint64_t offset, std::
 }
 
 std::span<std::byte> VfioUserBackend::map_region(RegionIndex region, const MappableArea& area) {
-    const auto key = std::pair(region, area.offset);
-    if (const auto known = mappings_.find(key);
-        known != mappings_.end() && known->second.memory().size() == area.size)
-        return known->second.memory();
-    const std::string action = fmt::format("map {} bytes at {:#x} of region {} of", area.size, area.offset,
-                                           std::to_underlying(region));
     const Place& where = place(region);
-    const auto file = std::ranges::find_if(where.files, [&](const RegionFile& candidate) {
-        return candidate.area.offset == area.offset && candidate.area.size == area.size;
-    });
-    if (file == where.files.end())
-        throw Error({.kind = ErrorKind::unsupported,
-                     .action = action,
-                     .subject = name(),
-                     .cause = "the server does not share this area",
-                     .remedy = "read and write it by calls"});
-    const int protection = (where.info.readable ? PROT_READ : 0) | (where.info.writable ? PROT_WRITE : 0);
-    FileMapping mapping(where.descriptors[file->descriptor].get(), file->offset, area.size, protection);
-    if (mapping.memory().empty())
-        throw_errno(errno, action, name());
-    return mappings_.insert_or_assign(key, std::move(mapping)).first->second.memory();
+    for (std::size_t i = 0; i < where.mapped.size(); ++i)
+        if (where.info.mappable[i].offset == area.offset && where.info.mappable[i].size == area.size)
+            return where.mapped[i].bytes();
+    throw Error({.kind = ErrorKind::unsupported,
+                 .action = fmt::format("map {} bytes at {:#x} of region {} of", area.size, area.offset,
+                                       std::to_underlying(region)),
+                 .subject = name(),
+                 .cause = "the server does not share this area",
+                 .remedy = "read and write it by calls"});
 }
 
 int VfioUserBackend::clear_bus_master() noexcept {

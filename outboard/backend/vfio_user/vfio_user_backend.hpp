@@ -6,15 +6,13 @@
 #include "outboard/backend/device_name.hpp"
 #include "outboard/backend/vfio_user/connection.hpp"
 #include "outboard/backend/vfio_user/info.hpp"
-#include "outboard/backend/vfio_user/region_file.hpp"
-#include "outboard/base/fd.hpp"
+#include "outboard/base/guarded_mapping.hpp"
 #include "outboard/runtime/clock.hpp"
 
 #include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -77,8 +75,7 @@ class VfioUserBackend final : public Backend {
 
     struct Place {
         outboard::RegionInfo info;
-        std::vector<RegionFile> files;
-        std::vector<Fd> descriptors;
+        std::vector<GuardedMapping> mapped;  ///< for each of info.mappable
     };
 
     VfioUserBackend(const std::string& path, const ClientOptions& options);
@@ -102,7 +99,6 @@ class VfioUserBackend final : public Backend {
     bool resettable_ = false;
     std::array<Place, region_count> places_;
     std::array<ServerInterrupts, 3> interrupts_;
-    std::map<std::pair<RegionIndex, std::uint64_t>, FileMapping> mappings_;
     std::optional<InterruptKind> enabled_;
 };
 

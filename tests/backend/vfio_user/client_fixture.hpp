@@ -29,8 +29,8 @@ inline Bytes pattern(std::size_t size) {
     return bytes;
 }
 
-inline Fd memory_file(std::size_t size, unsigned flags = MFD_ALLOW_SEALING) {
-    Fd fd(::memfd_create("test", MFD_CLOEXEC | flags));
+inline Fd memory_file(std::size_t size) {
+    Fd fd(::memfd_create("test", MFD_CLOEXEC));
     EXPECT_EQ(::ftruncate(fd.get(), static_cast<off_t>(size)), 0);
     return fd;
 }

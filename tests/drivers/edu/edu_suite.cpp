@@ -93,11 +93,11 @@ Task<std::uint32_t> raise_and_serve(edu::Edu& driver, std::uint32_t count) {
     co_return count;
 }
 
-TEST_P(EduSuite, OfAHundredThousandInterruptsNoneIsLostAndNoneIsSpurious) {
-    constexpr std::uint32_t count = 100'000;
+TEST_P(EduSuite, OfManyInterruptsNoneIsLostAndNoneIsSpurious) {
+    const std::uint32_t count = place->interrupts();
     const std::uint64_t before = place->times_fired();
     auto all = raise_and_serve(*driver, count);
-    ASSERT_EQ(loop.run(with_deadline(loop, std::move(all), 120s, "100000 interrupts")), count);
+    ASSERT_EQ(loop.run(with_deadline(loop, std::move(all), 120s, "many interrupts")), count);
     EXPECT_EQ(place->times_fired() - before, count) << "as the other side counts them";
     auto one_more = driver->next_interrupt();
     EXPECT_THROW(loop.run(with_deadline(loop, std::move(one_more), 300ms, "an interrupt that nobody raised")),

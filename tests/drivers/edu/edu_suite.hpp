@@ -26,6 +26,8 @@ class EduPlace {
     virtual ~EduPlace() = default;
 
     virtual std::unique_ptr<Device> open() = 0;
+    /// How many to raise where many are raised.
+    virtual std::uint32_t interrupts() const { return 100'000; }
     /// How often its interrupt has fired, as somebody else counts it.
     virtual std::uint64_t times_fired() = 0;
     /// The device's DMA faults that were not taken yet; waits up to 2 s for the first.

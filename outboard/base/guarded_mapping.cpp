@@ -1,4 +1,4 @@
-#include "outboard/sim/client_mapping.hpp"
+#include "outboard/base/guarded_mapping.hpp"
 
 #include <array>
 #include <atomic>
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-namespace outboard::sim {
+namespace outboard {
 
 namespace {
 
@@ -93,10 +93,10 @@ void give_slot(std::size_t slot) {
 
 }  // namespace
 
-ClientMapping::ClientMapping(ClientMapping&& other) noexcept
+GuardedMapping::GuardedMapping(GuardedMapping&& other) noexcept
     : whole_(std::exchange(other.whole_, {})), bytes_(std::exchange(other.bytes_, {})), slot_(other.slot_) {}
 
-ClientMapping& ClientMapping::operator=(ClientMapping&& other) noexcept {
+GuardedMapping& GuardedMapping::operator=(GuardedMapping&& other) noexcept {
     if (this != &other) {
         release();
         whole_ = std::exchange(other.whole_, {});
@@ -106,11 +106,11 @@ ClientMapping& ClientMapping::operator=(ClientMapping&& other) noexcept {
     return *this;
 }
 
-ClientMapping::~ClientMapping() {
+GuardedMapping::~GuardedMapping() {
     release();
 }
 
-int ClientMapping::map(int file, std::uint64_t offset, std::uint64_t size, int protection) noexcept {
+int GuardedMapping::map(int file, std::uint64_t offset, std::uint64_t size, int protection) noexcept {
     struct stat status{};
     struct statfs filesystem{};
     if (::fstat(file, &status) != 0 || ::fstatfs(file, &filesystem) != 0)
@@ -144,7 +144,7 @@ int ClientMapping::map(int file, std::uint64_t offset, std::uint64_t size, int p
     return 0;
 }
 
-void ClientMapping::release() noexcept {
+void GuardedMapping::release() noexcept {
     if (whole_.empty())
         return;
     // Before the memory goes: somebody else may get its addresses at once.
@@ -154,4 +154,4 @@ void ClientMapping::release() noexcept {
     bytes_ = {};
 }
 
-}  // namespace outboard::sim
+}  // namespace outboard

@@ -1,6 +1,7 @@
 #include "outboard/sim/model_table.hpp"
 
 #include "outboard/sim/models/edu.hpp"
+#include "outboard/sim/models/ide.hpp"
 #include "outboard/sim/models/nvme/controller.hpp"
 
 #include <array>
@@ -8,7 +9,7 @@
 namespace outboard::sim {
 
 std::span<const ModelDescription* const> built_in_models() noexcept {
-    static constexpr std::array models{&edu_description, &nvme::description};
+    static constexpr std::array models{&edu_description, &ide_description, &nvme::description};
     return models;
 }
 

@@ -22,7 +22,9 @@ struct SharedArea {
 /// A base address register. A 64-bit one takes the number after its own as well, which stays `none`.
 struct BarDescription {
     BarKind kind = BarKind::none;
-    std::uint64_t size = 0;  ///< bytes, a power of two; memory: 16 to 2^40, ports: 4 to 256
+    /// Bytes, a power of two; memory: 16 to 2^40, ports: 4 to 256, or fewer where the model takes the
+    /// register away again because the ports are fixed.
+    std::uint64_t size = 0;
     bool prefetchable = false;
     std::vector<SharedArea> shared{};  ///< ascending, apart from one another
 };

@@ -161,13 +161,15 @@ Reply RequestHandler::region_info(std::span<const std::byte> body) {
     const bool whole = areas.size() == 1 && areas.front().size == info.size;
     if (!whole) {
         info.flags |= region_flag::capabilities;
+        info.capability_offset = sizeof(RegionInfo);
         info.argument_size +=
             static_cast<std::uint32_t>(sizeof(SparseMmap) + areas.size() * sizeof(SparseArea));
     }
     if (whole || asked->argument_size < info.argument_size) {
-        append(info);  // a client with too little room learns how much it takes, and asks again
+        // A client with too little room learns how much it takes, and asks again. QEMU's insists on an offset
+        // even then.
+        append(info);
     } else {
-        info.capability_offset = sizeof(RegionInfo);
         append(info);
         append(SparseMmap{.header = {.id = sparse_mmap_capability, .version = 1, .next = 0},
                           .areas = static_cast<std::uint32_t>(areas.size()),

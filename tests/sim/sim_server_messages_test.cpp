@@ -225,7 +225,7 @@ TEST_F(SimServer, SharesARegionInPart) {
     const Answer small = client.ask(Command::region_info, asked_region(0));
     EXPECT_EQ(small.body.size(), 32U);
     EXPECT_EQ(small.as<RegionInfo>().argument_size, 64U) << "what it takes";
-    EXPECT_EQ(small.as<RegionInfo>().capability_offset, 0U);
+    EXPECT_EQ(small.as<RegionInfo>().capability_offset, 32U);
 
     const Answer whole = client.ask(Command::region_info, asked_region(0, 64));
     EXPECT_EQ(whole.as<RegionInfo>().flags, region_flag::readable | region_flag::writable |

@@ -84,7 +84,7 @@ queue=/sys/block/${first#/dev/}/queue
 holds 512 "$queue/logical_block_size"
 holds 4096 "/sys/block/${second#/dev/}/queue/logical_block_size"
 holds "write back" "$queue/write_cache"
-holds 512 "$queue/max_hw_sectors_kb"
+[ "$(cat "$queue/max_hw_sectors_kb")" -le 512 ] || fail "commands are larger than MDTS"
 holds 524288 "$queue/../size"
 grep -q '^OUTBOARD0001 *$' "/sys/class/nvme/$controller/serial" || fail "the serial number is wrong"
 

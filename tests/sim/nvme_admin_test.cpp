@@ -1,6 +1,7 @@
 // Admin commands of the simulated NVMe controller, one by one and with all that can be wrong with them.
 #include <chrono>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 #include <string>
 

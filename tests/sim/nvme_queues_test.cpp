@@ -2,6 +2,7 @@
 // shadows, latency, interrupts.
 #include "outboard/sim/region_access.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <memory>
@@ -287,6 +288,16 @@ TEST_F(NvmeQueues, MsiInterruptsWithTheMaskRegister) {
     EXPECT_EQ(fired(2), 0U);
     client->set(0x10, 1U << 2);
     EXPECT_EQ(fired(2), 1U);
+}
+
+TEST_F(NvmeQueues, MsiHasMoreVectorsThanThereAreQueues) {
+    start({.namespaces = {{.size = 4 << 20}}, .queue_pairs = 4});
+    connect(IrqKind::msi, 8);
+    ClientQueue queue = client->make_queue(1, 64, 7, true);
+    EXPECT_EQ(client->run(client->admin(), Command().opcode(0x09).dword(10, 8).dword(11, 0x0100)).status(),
+              0U);
+    EXPECT_EQ(client->run(queue, read()).status(), 0U);
+    EXPECT_EQ(fired(7), 1U);
 }
 
 TEST_F(NvmeQueues, TheLineIsHighWhileThereAreCompletions) {

@@ -75,8 +75,16 @@ check 'exit status after SIGHUP' 0 $status
 output=$("$bin/outboard" sim edu --socket "$socket" --dma-time soon 2>&1)
 check 'exit status of a wrong option' 2 $?
 check 'and its message' 'outboard: cannot use --dma-time soon: it is not a time, such as 10us, 100ms or 2s' "$output"
+output=$("$bin/outboard" sim nvme --socket "$socket" --block-size 512,big 2>&1)
+check 'exit status of a wrong block size' 2 $?
+check 'and its message' 'outboard: cannot use --block-size big: it is not a list of numbers, such as 512 or 512,4096' "$output"
 "$bin/outboard" sim teapot --socket "$socket" 2>/dev/null
 check 'exit status of an unknown model' 2 $?
+
+serve "$bin/outboard" sim nvme --socket "$socket" --size 16M --namespaces 2 --block-size 512,4096
+check 'a simulated NVMe controller' "vfio-user:$socket  nvme (1234:4e56)" "$ready"
+stop TERM
+check 'which ends by a signal' 0 $status
 
 serve "$bin/sum_device" "$socket"
 check 'the example driver on the example device' $((0x61 + 0x62 + 0x63)) "$("$bin/sum_driver" "vfio-user:$socket" abc 2>&1)"

@@ -36,7 +36,9 @@ class Features {
     std::uint8_t wanted_warnings() const noexcept { return static_cast<std::uint8_t>(async_events_); }
     std::uint32_t coalescing() const noexcept { return coalescing_; }
     /// Interrupts of this vector are not coalesced.
-    bool immediate(unsigned vector) const noexcept { return (vectors_[vector] & vector_immediate) != 0; }
+    bool immediate(unsigned vector) const noexcept {
+        return vector < vectors_.size() && (vectors_[vector] & vector_immediate) != 0;
+    }
 
   private:
     static constexpr std::uint32_t vector_immediate = 1U << 16;

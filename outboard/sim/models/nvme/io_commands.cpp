@@ -12,8 +12,15 @@ namespace {
 constexpr DmaRights to_write{.readable = false, .writable = true};
 constexpr DmaRights to_read{.readable = true, .writable = false};
 
-std::uint64_t first_block(const SubmissionEntry& command) noexcept {
-    return command.dword10 | std::uint64_t{command.dword11} << 32;
+/// Blocks of a namespace.
+struct Extent {
+    std::uint64_t first;
+    std::uint64_t blocks;
+};
+
+Extent extent_of(const SubmissionEntry& command) noexcept {
+    return {.first = command.dword10 | std::uint64_t{command.dword11} << 32,
+            .blocks = (command.dword12 & 0xffff) + std::uint64_t{1}};
 }
 
 bool inside(const Namespace& name_space, std::uint64_t first, std::uint64_t blocks) noexcept {
@@ -59,8 +66,8 @@ StatusCode IoCommands::execute(const SubmissionEntry& command) {
 }
 
 /// Checks the blocks of a command that moves data and finds its memory.
-StatusCode IoCommands::begin(const Namespace& name_space, const SubmissionEntry& command,
-                             const Extent& extent) {
+StatusCode IoCommands::begin(const Namespace& name_space, const SubmissionEntry& command) {
+    const Extent extent = extent_of(command);
     if (!inside(name_space, extent.first, extent.blocks))
         return StatusCode::lba_out_of_range;
     const std::uint64_t bytes = extent.blocks << name_space.block_shift;
@@ -89,9 +96,8 @@ StatusCode IoCommands::flush(const SubmissionEntry& command) {
 }
 
 StatusCode IoCommands::read(Namespace& name_space, const SubmissionEntry& command) {
-    const Extent extent{.first = first_block(command),
-                        .blocks = (command.dword12 & 0xffff) + std::uint64_t{1}};
-    if (const StatusCode status = begin(name_space, command, extent); status != StatusCode::success)
+    const Extent extent = extent_of(command);
+    if (const StatusCode status = begin(name_space, command); status != StatusCode::success)
         return status;
     const std::uint64_t bytes = extent.blocks << name_space.block_shift;
     ++counters_.read_commands;
@@ -116,9 +122,8 @@ StatusCode IoCommands::read(Namespace& name_space, const SubmissionEntry& comman
 }
 
 StatusCode IoCommands::write(Namespace& name_space, const SubmissionEntry& command) {
-    const Extent extent{.first = first_block(command),
-                        .blocks = (command.dword12 & 0xffff) + std::uint64_t{1}};
-    if (const StatusCode status = begin(name_space, command, extent); status != StatusCode::success)
+    const Extent extent = extent_of(command);
+    if (const StatusCode status = begin(name_space, command); status != StatusCode::success)
         return status;
     const std::uint64_t bytes = extent.blocks << name_space.block_shift;
     ++counters_.write_commands;
@@ -147,9 +152,8 @@ StatusCode IoCommands::write(Namespace& name_space, const SubmissionEntry& comma
 }
 
 StatusCode IoCommands::compare(Namespace& name_space, const SubmissionEntry& command) {
-    const Extent extent{.first = first_block(command),
-                        .blocks = (command.dword12 & 0xffff) + std::uint64_t{1}};
-    if (const StatusCode status = begin(name_space, command, extent); status != StatusCode::success)
+    const Extent extent = extent_of(command);
+    if (const StatusCode status = begin(name_space, command); status != StatusCode::success)
         return status;
     const std::uint64_t bytes = extent.blocks << name_space.block_shift;
     ++counters_.read_commands;
@@ -164,8 +168,7 @@ StatusCode IoCommands::compare(Namespace& name_space, const SubmissionEntry& com
 }
 
 StatusCode IoCommands::write_zeroes(Namespace& name_space, const SubmissionEntry& command) {
-    const Extent extent{.first = first_block(command),
-                        .blocks = (command.dword12 & 0xffff) + std::uint64_t{1}};
+    const Extent extent = extent_of(command);
     if (!inside(name_space, extent.first, extent.blocks))
         return StatusCode::lba_out_of_range;
     ++counters_.write_commands;

@@ -25,12 +25,6 @@ class IoCommands {
     StatusCode execute(const SubmissionEntry& command);
 
   private:
-    /// Blocks of a namespace.
-    struct Extent {
-        std::uint64_t first = 0;
-        std::uint64_t blocks = 0;
-    };
-
     StatusCode flush(const SubmissionEntry& command);
     StatusCode read(Namespace& name_space, const SubmissionEntry& command);
     StatusCode write(Namespace& name_space, const SubmissionEntry& command);
@@ -38,7 +32,7 @@ class IoCommands {
     StatusCode write_zeroes(Namespace& name_space, const SubmissionEntry& command);
     StatusCode deallocate_ranges(Namespace& name_space, const SubmissionEntry& command);
 
-    StatusCode begin(const Namespace& name_space, const SubmissionEntry& command, const Extent& extent);
+    StatusCode begin(const Namespace& name_space, const SubmissionEntry& command);
     StatusCode read_failed() noexcept;
     Durability durability(const SubmissionEntry& command) const noexcept;
 

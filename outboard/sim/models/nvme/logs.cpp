@@ -3,6 +3,7 @@
 #include "outboard/sim/models/nvme/features.hpp"
 
 #include <algorithm>
+#include <string_view>
 
 namespace outboard::sim::nvme {
 

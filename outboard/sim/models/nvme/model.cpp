@@ -3,7 +3,12 @@
 
 #include <array>
 #include <charconv>
+#include <cstdint>
+#include <memory>
+#include <string>
 #include <string_view>
+#include <system_error>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -42,10 +47,10 @@ std::uint32_t next_block_size(std::string_view& list) {
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), size);
     if (error != std::errc() || end != word.data() + word.size())
         throw Error({.kind = ErrorKind::usage,
-                     .action = "take the value of",
-                     .subject = "--block-size",
-                     .cause = fmt::format("'{}' is no number", word),
-                     .remedy = "give numbers such as 512 or 512,4096"});
+                     .action = "use",
+                     .subject = "--block-size " + std::string(word),
+                     .cause = "it is not a list of numbers, such as 512 or 512,4096",
+                     .remedy = ""});
     if (word.size() != list.size())
         list.remove_prefix(word.size() + 1);
     return size;

@@ -2,6 +2,7 @@
 
 #include "outboard/base/bytes.hpp"
 
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cstring>

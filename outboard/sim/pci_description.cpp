@@ -46,7 +46,7 @@ void check_bar(const PciDescription& description, unsigned index) {
         return;
     }
     const bool port = bar.kind == BarKind::port;
-    const std::uint64_t smallest = port ? 1 : 16;
+    const std::uint64_t smallest = port ? 4 : 16;
     const std::uint64_t largest = port                            ? 256
                                   : bar.kind == BarKind::memory32 ? std::uint64_t{1} << 31
                                                                   : std::uint64_t{1} << 40;

@@ -46,7 +46,8 @@ void check_bar(const PciDescription& description, unsigned index) {
         return;
     }
     const bool port = bar.kind == BarKind::port;
-    const std::uint64_t smallest = port ? 4 : 16;
+    // A range of ports at fixed addresses, whose BAR is not there, may have a single one.
+    const std::uint64_t smallest = port ? 1 : 16;
     const std::uint64_t largest = port                            ? 256
                                   : bar.kind == BarKind::memory32 ? std::uint64_t{1} << 31
                                                                   : std::uint64_t{1} << 40;

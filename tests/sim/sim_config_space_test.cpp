@@ -206,7 +206,7 @@ TEST(SimDescription, BarsHavePossibleSizes) {
     expect_refused(description, "BAR 2 has 5000 bytes, which is no power of two from 16 to 2147483648");
     description = full();
     description.bars[3].size = 512;
-    expect_refused(description, "BAR 3 has 512 bytes, which is no power of two from 4 to 256");
+    expect_refused(description, "BAR 3 has 512 bytes, which is no power of two from 1 to 256");
     description = full();
     description.bars[4].size = 16;
     expect_refused(description, "BAR 4 has a size but no kind");

@@ -1,5 +1,5 @@
 // How a device is reached. A Backend is the narrow interface between a Device and what gives access to it:
-// VFIO, and later UIO or vfio-user. Drivers never see it; they use device/.
+// VFIO or vfio-user, and later UIO. Drivers never see it; they use device/.
 #pragma once
 
 #include <cstddef>

@@ -40,6 +40,8 @@ class Driver {
 struct DriverOptions {
     /// Deadline of one command; nothing: what the device states, or the driver's default.
     std::optional<std::chrono::milliseconds> command_timeout{};
+    /// Deadline of the device after a reset; likewise.
+    std::optional<std::chrono::milliseconds> reset_timeout{};
     /// Volatile write cache on or off; nothing: as the device is.
     std::optional<bool> write_cache{};
     /// False: data moves without DMA where the device has such a way.

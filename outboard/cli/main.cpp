@@ -25,6 +25,8 @@ int main(int argc, char** argv) {
         outboard::cli::add_run_verb(app, invocation);
         outboard::cli::add_stop_verb(app, invocation);
         outboard::cli::add_bench_verb(app, invocation);
+        outboard::cli::add_sim_verb(app, invocation);
+        outboard::cli::add_faults_verb(app, invocation);
         outboard::cli::add_lab_verb(app, invocation);
         app.parse(argc, argv);
         return invocation.exit_status;

@@ -14,6 +14,10 @@ struct Invocation {
     int exit_status = 0;  ///< what main returns when no Error is thrown
 };
 
+/// What a verb says about its argument DEVICE when it takes devices of both kinds.
+inline constexpr const char* device_help =
+    "PCI address in full, such as 0000:00:04.0, or vfio-user:PATH for a server's socket";
+
 /// Adds `--json` to a verb.
 void add_json_flag(CLI::App& verb, Invocation& invocation);
 
@@ -27,9 +31,11 @@ void print_json(const nlohmann::json& document);
 void add_bench_verb(CLI::App& app, Invocation& invocation);
 void add_bind_verb(CLI::App& app, Invocation& invocation);
 void add_doctor_verb(CLI::App& app, Invocation& invocation);
+void add_faults_verb(CLI::App& app, Invocation& invocation);
 void add_lab_verb(CLI::App& app, Invocation& invocation);
 void add_list_verb(CLI::App& app, Invocation& invocation);
 void add_run_verb(CLI::App& app, Invocation& invocation);
+void add_sim_verb(CLI::App& app, Invocation& invocation);
 void add_stop_verb(CLI::App& app, Invocation& invocation);
 void add_unbind_verb(CLI::App& app, Invocation& invocation);
 

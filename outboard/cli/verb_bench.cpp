@@ -1,5 +1,6 @@
 #include "outboard/base/error.hpp"
 #include "outboard/cli/driver_options.hpp"
+#include "outboard/cli/progress.hpp"
 #include "outboard/cli/verb.hpp"
 #include "outboard/host/block_bench.hpp"
 #include "outboard/host/device_host.hpp"
@@ -95,13 +96,6 @@ void protect_content(RunLoop& loop, BlockDevice& disk, const Words& words) {
                      .remedy = "choose another disk, or add --destroy-data"});
 }
 
-void show_progress(double part) {
-    constexpr int width = 40;
-    const int full = static_cast<int>(part * width);
-    std::fprintf(stderr, "\r[%-*s] %3.0f %%", width, std::string(static_cast<std::size_t>(full), '#').c_str(),
-                 part * 100);
-}
-
 void print(const BlockBenchResult& result, const Words& words) {
     const Figures figures = figures_of(result);
     std::string text = fmt::format(
@@ -157,7 +151,7 @@ void run(const Words& words, Invocation& invocation) {
     BlockBenchOptions options = options_of(words);
     options.stop = &stop;
     DeviceHostOptions host_options;
-    host_options.address = PciAddress::parse(words.device);
+    host_options.device = DeviceName::parse(words.device);
     host_options.driver = driver_options(words.driver);
     host_options.arena_bytes = block_bench_arena_bytes(options) + content_probe_bytes;
 
@@ -171,11 +165,9 @@ void run(const Words& words, Invocation& invocation) {
         BlockDevice& disk = host.disk(words.disk);
         if (options.read_percent < 100 && !words.destroy_data)
             protect_content(loop, disk, words);
-        const bool terminal = ::isatty(STDERR_FILENO) == 1;
-        result =
-            run_block_bench(loop, disk, options, terminal ? show_progress : std::function<void(double)>());
-        if (terminal)
-            std::fputs("\r\033[K", stderr);
+        const ProgressBar bar;
+        const auto show = [&bar](double part) { bar.show(part); };
+        result = run_block_bench(loop, disk, options, bar.shown() ? show : std::function<void(double)>());
     });
 
     if (stop)
@@ -198,7 +190,7 @@ void add_bench_verb(CLI::App& app, Invocation& invocation) {
     const auto words = std::make_shared<Words>();
     CLI::App* const verb =
         app.add_subcommand("bench", "Measure a disk straight through its driver, without the kernel");
-    verb->add_option("device", words->device, "PCI address in full, such as 0000:00:04.0")->required();
+    verb->add_option("device", words->device, device_help)->required();
     verb->add_option("--disk", words->disk, "Which of the controller's disks, from 0")->capture_default_str();
     verb->add_option("--rw", words->load, "What is done")
         ->check(CLI::IsMember({"read", "write", "rw", "randread", "randwrite", "randrw"}))

@@ -1,8 +1,10 @@
+#include "outboard/backend/device_name.hpp"
 #include "outboard/backend/pci/inventory.hpp"
 #include "outboard/backend/pci/names.hpp"
 #include "outboard/backend/pci/usage.hpp"
 #include "outboard/cli/table.hpp"
 #include "outboard/cli/verb.hpp"
+#include "outboard/device/device.hpp"
 #include "outboard/host/driver_table.hpp"
 
 #include <memory>
@@ -19,7 +21,8 @@ namespace {
 
 /// A device and what has to be looked up for it.
 struct Row {
-    PciDevice device;
+    std::string address;
+    PciDevice device;  ///< of a vfio-user device only the identity
     std::string name;
     std::string class_name;
     std::vector<std::string> group_companions;
@@ -35,7 +38,8 @@ std::vector<Row> collect(bool all) {
     for (PciDevice& device : inventory.devices()) {
         if (!all && device.identity.base_class == bridges)
             continue;
-        Row row{.device = std::move(device),
+        Row row{.address = device.address.text(),
+                .device = std::move(device),
                 .name = {},
                 .class_name = {},
                 .group_companions = {},
@@ -51,6 +55,32 @@ std::vector<Row> collect(bool all) {
         row.outboard_driver = find_driver(row.device.identity);
         rows.push_back(std::move(row));
     }
+    return rows;
+}
+
+/// Asks a server about its device.
+std::vector<Row> collect_from_server(const DeviceName& name) {
+    const PciIdentity identity = Device::open(name.text())->config().identity();
+    const PciNames names = PciNames::load();
+    Row row;
+    row.address = name.text();
+    row.device.identity = identity;
+    row.name = names.device(identity);
+    row.class_name = names.device_class(identity);
+    row.outboard_driver = find_driver(identity);
+    return {std::move(row)};
+}
+
+std::vector<Row> collect(const std::string& device, bool all) {
+    if (device.empty())
+        return collect(all);
+    const DeviceName name = DeviceName::parse(device);
+    if (!name.pci())
+        return collect_from_server(name);
+    std::vector<Row> rows = collect(true);
+    std::erase_if(rows, [&](const Row& row) { return row.address != name.text(); });
+    if (rows.empty())
+        static_cast<void>(Inventory().device(*name.pci()));  // says that there is none
     return rows;
 }
 
@@ -71,7 +101,7 @@ nlohmann::json to_json(const Row& row) {
     nlohmann::json group;
     if (row.device.iommu_group)
         group = *row.device.iommu_group;
-    return {{"address", row.device.address.text()},
+    return {{"address", row.address},
             {"vendor_id", fmt::format("{:04x}", identity.vendor)},
             {"device_id", fmt::format("{:04x}", identity.device)},
             {"class_id", fmt::format("{:02x}{:02x}{:02x}", identity.base_class, identity.sub_class,
@@ -86,8 +116,8 @@ nlohmann::json to_json(const Row& row) {
              row.outboard_driver ? nlohmann::json(row.outboard_driver->name) : nlohmann::json()}};
 }
 
-void list(bool all, bool json) {
-    const std::vector<Row> rows = collect(all);
+void list(const std::string& device, bool all, bool json) {
+    const std::vector<Row> rows = collect(device, all);
     if (json) {
         nlohmann::json devices = nlohmann::json::array();
         for (const Row& row : rows)
@@ -97,7 +127,7 @@ void list(bool all, bool json) {
     }
     Table table({"ADDRESS", "CLASS", "DEVICE", "GROUP", "DRIVER", "OUTBOARD", "IN USE"});
     for (const Row& row : rows)
-        table.add({row.device.address.text(), row.class_name, row.name, group_text(row),
+        table.add({row.address, row.class_name, row.name, group_text(row),
                    row.device.driver.empty() ? "-" : row.device.driver,
                    row.outboard_driver ? std::string(row.outboard_driver->name) : "-", join(row.users)});
     print_text(table.text());
@@ -108,10 +138,12 @@ void list(bool all, bool json) {
 void add_list_verb(CLI::App& app, Invocation& invocation) {
     CLI::App* verb =
         app.add_subcommand("list", "List PCI devices: who drives them, who could, who uses them");
+    const auto device = std::make_shared<std::string>();
     const auto all = std::make_shared<bool>(false);
+    verb->add_option("DEVICE", *device, device_help);
     verb->add_flag("--all", *all, "Show bridges too");
     add_json_flag(*verb, invocation);
-    verb->callback([all, &invocation] { list(*all, invocation.json); });
+    verb->callback([device, all, &invocation] { list(*device, *all, invocation.json); });
 }
 
 }  // namespace outboard::cli

@@ -56,7 +56,7 @@ void announce(const DiskService& service, bool json) {
 
 void run(const Words& words, Invocation& invocation) {
     ServeOptions options;
-    options.address = PciAddress::parse(words.device);
+    options.device = DeviceName::parse(words.device);
     options.disk = words.disk;
     options.queue_depth = words.queue_depth;
     options.grace = std::chrono::seconds(words.grace_seconds);
@@ -85,7 +85,7 @@ void add_run_verb(CLI::App& app, Invocation& invocation) {
     const auto words = std::make_shared<Words>();
     CLI::App* const verb =
         app.add_subcommand("run", "Drive a device and offer it to the system: a disk as /dev/ublkbN");
-    verb->add_option("device", words->device, "PCI address in full, such as 0000:00:04.0")->required();
+    verb->add_option("device", words->device, device_help)->required();
     verb->add_option("--export", words->export_name, "How the system sees it")
         ->check(CLI::IsMember({"ublk"}))
         ->capture_default_str();

@@ -22,7 +22,7 @@ struct Words {
 void run(const Words& words, const Invocation& invocation) {
     std::vector<std::string> done;
     EndOptions options;
-    options.address = PciAddress::parse(words.device);
+    options.device = DeviceName::parse(words.device);
     options.force = words.force;
     options.report = [&done](std::string_view line) { done.emplace_back(line); };
     RunLoop loop;
@@ -41,7 +41,7 @@ void add_stop_verb(CLI::App& app, Invocation& invocation) {
     const auto words = std::make_shared<Words>();
     CLI::App* const verb = app.add_subcommand(
         "stop", "End the `outboard run` of a device, or remove what a killed one left behind");
-    verb->add_option("device", words->device, "PCI address in full, such as 0000:00:04.0")->required();
+    verb->add_option("device", words->device, device_help)->required();
     verb->add_flag("--force", words->force,
                    "Remove a block device that was left behind even when it is in use");
     add_json_flag(*verb, invocation);

@@ -1,11 +1,12 @@
 #include "outboard/device/device.hpp"
 
-#include "outboard/backend/pci/address.hpp"
+#include "outboard/backend/device_name.hpp"
 #include "outboard/backend/vfio/vfio_backend.hpp"
+#include "outboard/backend/vfio_user/vfio_user_backend.hpp"
 #include "outboard/base/error.hpp"
 
-#include <algorithm>
 #include <cerrno>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -15,13 +16,10 @@
 namespace outboard {
 
 std::unique_ptr<Device> Device::open(std::string_view name) {
-    if (PciAddress::has_form(name))
-        return std::make_unique<Device>(vfio::VfioBackend::open(PciAddress::parse(name)));
-    throw Error({.kind = ErrorKind::usage,
-                 .action = "open the device",
-                 .subject = fmt::format("'{}'", name),
-                 .cause = "a device is named by its PCI address in full, such as 0000:00:04.0",
-                 .remedy = "`outboard list` shows the devices of this machine"});
+    const DeviceName parsed = DeviceName::parse(name);
+    if (parsed.pci())
+        return std::make_unique<Device>(vfio::VfioBackend::open(*parsed.pci()));
+    return std::make_unique<Device>(vfio_user::VfioUserBackend::open(std::string(parsed.socket())));
 }
 
 Device::Device(std::unique_ptr<Backend> backend) : backend_(std::move(backend)), config_(*backend_) {}
@@ -46,11 +44,11 @@ Region Device::region(RegionIndex index) {
                      .subject = name(),
                      .cause = "the device does not have it",
                      .remedy = {}});
-    const auto whole = std::ranges::find_if(
-        info.mappable, [&](const MappableArea& area) { return area.offset == 0 && area.size == info.size; });
-    const std::span<std::byte> mapping =
-        whole != info.mappable.end() ? backend_->map_region(index, *whole) : std::span<std::byte>();
-    return {*backend_, index, info.size, mapping};
+    const auto [areas, first_time] = mapped_.try_emplace(index);
+    if (first_time)
+        for (const MappableArea& area : info.mappable)
+            areas->second.push_back({.offset = area.offset, .memory = backend_->map_region(index, area)});
+    return {*backend_, index, info.size, areas->second};
 }
 
 std::vector<Interrupt> Device::enable_interrupts(InterruptKind kind, unsigned count) {

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,8 +21,8 @@ namespace outboard {
 /// say otherwise; set-up is done by one thread.
 class Device {
   public:
-    /// Opens a device by name: a full BDF ("0000:00:04.0"), bound to vfio-pci already. Other ways of reaching
-    /// a device have other forms of name.
+    /// Opens a device by name: a full BDF ("0000:00:04.0"), bound to vfio-pci already, or "vfio-user:PATH"
+    /// for one that a server offers on a UNIX socket.
     static std::unique_ptr<Device> open(std::string_view name);
 
     /// A device on a backend of the caller's: tests and simulations.
@@ -37,7 +38,7 @@ class Device {
     /// PCI configuration space and the capabilities found in it.
     ConfigSpace& config() noexcept { return config_; }
 
-    /// A BAR, mapped when it can be mapped whole. Throws Error when the device does not have it.
+    /// A BAR, with all of it mapped that can be. Throws Error when the device does not have it.
     Region region(RegionIndex index);
     /// True when the device has that region.
     bool has_region(RegionIndex index) const { return backend_->region_info(index).size > 0; }
@@ -69,6 +70,7 @@ class Device {
   private:
     std::unique_ptr<Backend> backend_;
     ConfigSpace config_;
+    std::map<RegionIndex, std::vector<MappedArea>> mapped_;
     std::unique_ptr<DmaArena> arena_;
 };
 

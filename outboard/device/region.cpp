@@ -37,9 +37,9 @@ void Region::throw_access(int error, const char* action, std::uint64_t offset) c
 }
 
 int Region::read(std::uint64_t offset, void* data, std::size_t size) const noexcept {
-    if (!mapped())
+    const std::byte* const from = mapped_at(offset, size);
+    if (from == nullptr)
         return backend_->read_region(index_, offset, {static_cast<std::byte*>(data), size});
-    const std::byte* from = mapping_.data() + offset;
     switch (size) {
         case 1:
             copy_once<std::uint8_t, const volatile std::uint8_t>(data, from);
@@ -57,9 +57,9 @@ int Region::read(std::uint64_t offset, void* data, std::size_t size) const noexc
 }
 
 int Region::write(std::uint64_t offset, const void* data, std::size_t size) const noexcept {
-    if (!mapped())
+    std::byte* const to = mapped_at(offset, size);
+    if (to == nullptr)
         return backend_->write_region(index_, offset, {static_cast<const std::byte*>(data), size});
-    std::byte* to = mapping_.data() + offset;
     switch (size) {
         case 1:
             copy_once<volatile std::uint8_t, const std::uint8_t>(to, data);

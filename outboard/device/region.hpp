@@ -23,20 +23,31 @@ namespace outboard {
 template <std::size_t Size>
 class RegisterBlock;
 
+/// A part of a region in the process's memory.
+struct MappedArea {
+    std::uint64_t offset = 0;  ///< in the region
+    std::span<std::byte> memory;
+};
+
 /// One region of an opened device.
 class Region {
   public:
-    /// Made by Device. `mapping` covers the whole region, or is empty when it has to be reached by calls.
-    Region(Backend& backend, RegionIndex index, std::uint64_t size, std::span<std::byte> mapping) noexcept
-        : backend_(&backend), index_(index), size_(size), mapping_(mapping) {}
+    /// Made by Device, which owns `areas`: the parts that are mapped. The rest is reached by calls.
+    Region(Backend& backend, RegionIndex index, std::uint64_t size,
+           std::span<const MappedArea> areas) noexcept
+        : backend_(&backend), index_(index), size_(size), areas_(areas) {}
 
     RegionIndex index() const noexcept { return index_; }
     std::uint64_t size() const noexcept { return size_; }
-    bool mapped() const noexcept { return !mapping_.empty(); }
-    /// The mapped memory; empty when the region is not mapped. Access it through volatile pointers only.
-    std::span<std::byte> mapping() const noexcept { return mapping_; }
+    /// True when all of it is mapped.
+    bool mapped() const noexcept { return !mapping().empty(); }
+    /// The whole region's memory; empty unless all of it is mapped. Access it through volatile pointers only.
+    std::span<std::byte> mapping() const noexcept {
+        return {mapped_at(0, size_), mapped_at(0, size_) != nullptr ? size_ : 0};
+    }
 
-    /// The window [offset, offset + Size). Throws Error when it does not lie inside the region.
+    /// The window [offset, offset + Size). It is mapped when it lies in one mapped part: doorbells that a
+    /// device shares are in a block of their own. Throws Error when it does not lie inside the region.
     template <std::size_t Size>
     RegisterBlock<Size> block(std::uint64_t offset = 0) const {
         check(offset, Size);
@@ -72,10 +83,19 @@ class Region {
         return backend_->write_run(index_, offset, data, width);
     }
 
+    /// Where bytes [offset, offset + size) are mapped in one piece; nullptr when they are not.
+    std::byte* mapped_at(std::uint64_t offset, std::uint64_t size) const noexcept {
+        for (const MappedArea& area : areas_)
+            if (offset >= area.offset && offset - area.offset <= area.memory.size() &&
+                size <= area.memory.size() - (offset - area.offset))
+                return area.memory.data() + (offset - area.offset);
+        return nullptr;
+    }
+
     Backend* backend_;
     RegionIndex index_;
     std::uint64_t size_;
-    std::span<std::byte> mapping_;
+    std::span<const MappedArea> areas_;
 };
 
 template <std::size_t Size>
@@ -145,9 +165,7 @@ class RegisterBlock {
     friend class Region;
 
     RegisterBlock(const Region& region, std::uint64_t offset) noexcept
-        : base_(region.mapped() ? region.mapping().data() + offset : nullptr),
-          region_(region),
-          offset_(offset) {}
+        : base_(region.mapped_at(offset, Size)), region_(region), offset_(offset) {}
 
     template <class... Registers>
     static consteval bool side_by_side() {

@@ -18,16 +18,16 @@ namespace outboard {
 
 namespace {
 
-const DriverDescription& require_driver(const PciDevice& device) {
-    if (const DriverDescription* const description = find_driver(device.identity))
+const DriverDescription& require_driver(const std::string& name, const PciIdentity& identity) {
+    if (const DriverDescription* const description = find_driver(identity))
         return *description;
     throw Error(
         {.kind = ErrorKind::unsupported,
          .action = "drive",
-         .subject = device.address.text(),
+         .subject = name,
          .cause = fmt::format("no driver of this program knows {:04x}:{:04x} (class {:02x}{:02x}{:02x})",
-                              device.identity.vendor, device.identity.device, device.identity.base_class,
-                              device.identity.sub_class, device.identity.programming_interface),
+                              identity.vendor, identity.device, identity.base_class, identity.sub_class,
+                              identity.programming_interface),
          .remedy = "`outboard list` shows who could drive what"});
 }
 
@@ -45,13 +45,9 @@ void restore_after_failure(const PciAddress& address, const std::function<void(s
 
 Task<std::unique_ptr<DeviceHost>> DeviceHost::open(RunLoop& loop, DeviceHostOptions options) {
     std::unique_ptr<DeviceHost> self(new DeviceHost);
-    self->address_ = options.address;
-    const PciDevice device = Inventory().device(options.address);
-    self->description_ = &require_driver(device);
-    self->claim_ = DeviceClaim(device);
-    self->bound_here_ = Inventory().device(options.address).driver != vfio_driver;
-    if (self->bound_here_)
-        Binder().bind(options.address);
+    self->name_ = options.device;
+    if (self->name_.pci())
+        self->take(*self->name_.pci());
 
     const std::function<void(std::string_view)> report = options.driver.report;
     std::exception_ptr failure;
@@ -65,14 +61,26 @@ Task<std::unique_ptr<DeviceHost>> DeviceHost::open(RunLoop& loop, DeviceHostOpti
         self->driver_.reset();
         self->device_.reset();
         if (self->bound_here_)
-            restore_after_failure(self->address_, report);
+            restore_after_failure(*self->name_.pci(), report);
         std::rethrow_exception(failure);
     }
     co_return std::move(self);
 }
 
+/// Claims a PCI device and binds it to vfio-pci, once it is known that there is a driver.
+void DeviceHost::take(const PciAddress& address) {
+    const PciDevice device = Inventory().device(address);
+    description_ = &require_driver(name_.text(), device.identity);
+    claim_ = DeviceClaim(device);
+    bound_here_ = Inventory().device(address).driver != vfio_driver;
+    if (bound_here_)
+        Binder().bind(address);
+}
+
 Task<void> DeviceHost::start(RunLoop& loop, DeviceHostOptions options) {
-    device_ = Device::open(address_.text());
+    device_ = Device::open(name_.text());
+    if (description_ == nullptr)
+        description_ = &require_driver(name_.text(), device_->config().identity());
     device_->create_arena({.size = description_->dma_bytes + options.arena_bytes,
                            .address_bits = description_->dma_address_bits});
     Task<std::unique_ptr<Driver>> started = description_->start(*device_, loop, std::move(options.driver));
@@ -88,7 +96,7 @@ BlockDevice& DeviceHost::disk(unsigned index) {
         found += fmt::format("{}{}: {}", i == 0 ? "" : ", ", i, describe_disk(disks[i]->info()));
     throw Error({.kind = ErrorKind::not_found,
                  .action = fmt::format("use disk {} of", index),
-                 .subject = address_.text(),
+                 .subject = name_.text(),
                  .cause = disks.empty() ? "no disk answers on it" : "its disks are " + found,
                  .remedy = disks.empty() ? "" : "choose one with --disk"});
 }
@@ -103,8 +111,8 @@ Task<void> DeviceHost::close(bool hand_back) {
     }
     driver_.reset();
     device_.reset();
-    if (hand_back)
-        Binder().restore(address_);
+    if (hand_back && name_.pci())
+        Binder().restore(*name_.pci());
     if (failure)
         std::rethrow_exception(failure);
 }

@@ -1,7 +1,7 @@
 // One device, opened and driven in this process: taken from its kernel driver, given back at the end.
 #pragma once
 
-#include "outboard/backend/pci/address.hpp"
+#include "outboard/backend/device_name.hpp"
 #include "outboard/backend/pci/claim.hpp"
 #include "outboard/classes/driver.hpp"
 #include "outboard/device/device.hpp"
@@ -16,18 +16,17 @@
 namespace outboard {
 
 struct DeviceHostOptions {
-    PciAddress address;
+    DeviceName device;
     DriverOptions driver;
     std::size_t arena_bytes = 0;  ///< what exports and programs need; the driver's own need is added
 };
 
-/// Made, used and destroyed on the thread of its loop. A device that is not bound to vfio-pci is bound first,
-/// and belongs to its old driver again after close().
+/// Made, used and destroyed on the thread of its loop. A PCI device that is not bound to vfio-pci is bound
+/// first, and belongs to its old driver again after close(). A vfio-user device is only connected to.
 class DeviceHost {
   public:
     /// Finds the driver, binds and opens the device, makes its arena and starts the driver. When one of these
-    /// fails the device is as it was before. Throws
-    /// Error; busy when another process is about the device.
+    /// fails the device is as it was before. Throws Error; busy when another process is about the device.
     static Task<std::unique_ptr<DeviceHost>> open(RunLoop& loop, DeviceHostOptions options);
     DeviceHost(const DeviceHost&) = delete;
     DeviceHost& operator=(const DeviceHost&) = delete;
@@ -42,15 +41,16 @@ class DeviceHost {
     /// The driver's disk `index`. Throws Error (not_found) that lists what is there.
     BlockDevice& disk(unsigned index);
 
-    /// Brings the device to rest and closes it; with `hand_back` its old driver gets it. Every queue must be
-    /// gone. Throws Error when something of that fails; the rest is done all the same.
+    /// Brings the device to rest and closes it; with `hand_back` its old driver gets it (a PCI device). Every
+    /// queue must be gone. Throws Error when something of that fails; the rest is done all the same.
     Task<void> close(bool hand_back);
 
   private:
     DeviceHost() = default;
+    void take(const PciAddress& address);
     Task<void> start(RunLoop& loop, DeviceHostOptions options);
 
-    PciAddress address_;
+    DeviceName name_;
     DeviceClaim claim_;
     const DriverDescription* description_ = nullptr;
     bool bound_here_ = false;

@@ -8,6 +8,7 @@
 #include "outboard/base/fd.hpp"
 #include "outboard/export/ublk/control.hpp"
 #include "outboard/export/ublk/served_device.hpp"
+#include "outboard/host/device_mark.hpp"
 #include "outboard/runtime/deadline.hpp"
 
 #include <cerrno>
@@ -45,7 +46,8 @@ Task<void> end_process(RunLoop& loop, int pid) {
     co_await std::move(limited);
 }
 
-Task<void> remove_left_behind(ublk::Control& control, ublk::ServedDevice device, bool force) {
+Task<void> remove_left_behind(ublk::Control& control, ublk::ServedDevice device, std::string name,
+                              bool force) {
     const std::vector<std::string> users =
         disk_users(Inventory(), fmt::format("ublkb{}", device.info.device_id));
     if (!users.empty() && !force)
@@ -56,7 +58,7 @@ Task<void> remove_left_behind(ublk::Control& control, ublk::ServedDevice device,
              .cause = join(users),
              .remedy = fmt::format("`outboard run {} --disk {}` goes on with it; --force removes it, and "
                                    "everything that waits for it fails",
-                                   device.disk.bdf(), device.disk.disk)});
+                                   name, device.disk.disk)});
     Task<void> removal = control.remove(device.info.device_id);
     co_await std::move(removal);
 }
@@ -67,13 +69,12 @@ Task<void> end_services(RunLoop& loop, EndOptions options) {
     ublk::Control control(loop);
     Task<std::vector<ublk::ServedDevice>> search = ublk::find_served_devices(control);
     std::vector<ublk::ServedDevice> devices = co_await std::move(search);
-    std::erase_if(devices, [&](const ublk::ServedDevice& device) {
-        return device.disk.bdf() != options.address.text();
-    });
+    const ublk::ServedDisk mark = device_mark(options.device);
+    std::erase_if(devices, [&](const ublk::ServedDevice& device) { return !device.disk.same_device(mark); });
     if (devices.empty())
         throw Error({.kind = ErrorKind::not_found,
                      .action = "stop",
-                     .subject = options.address.text(),
+                     .subject = options.device.text(),
                      .cause = "no block device of it is served or left behind",
                      .remedy = {}});
     bool hand_back = false;
@@ -83,17 +84,18 @@ Task<void> end_services(RunLoop& loop, EndOptions options) {
             co_await std::move(end);
             options.report(fmt::format("{}: process {} has ended", device.path(), device.info.server_pid));
         } else {
-            Task<void> removal = remove_left_behind(control, device, options.force);
+            Task<void> removal = remove_left_behind(control, device, options.device.text(), options.force);
             co_await std::move(removal);
             options.report(
                 fmt::format("{}: left behind by process {}, removed", device.path(), device.info.server_pid));
             hand_back = hand_back || device.disk.hand_back;
         }
     }
-    if (hand_back) {
-        const DeviceClaim claim(Inventory().device(options.address));
-        const BindingChange change = Binder().restore(options.address);
-        options.report(fmt::format("{}: given back to {}", options.address.text(),
+    if (hand_back && options.device.pci()) {
+        const PciAddress& address = *options.device.pci();
+        const DeviceClaim claim(Inventory().device(address));
+        const BindingChange change = Binder().restore(address);
+        options.report(fmt::format("{}: given back to {}", options.device.text(),
                                    change.after.empty() ? "no driver" : change.after));
     }
 }

@@ -2,7 +2,7 @@
 // behind.
 #pragma once
 
-#include "outboard/backend/pci/address.hpp"
+#include "outboard/backend/device_name.hpp"
 #include "outboard/runtime/run_loop.hpp"
 #include "outboard/runtime/task.hpp"
 
@@ -12,7 +12,7 @@
 namespace outboard {
 
 struct EndOptions {
-    PciAddress address;
+    DeviceName device;
     bool force = false;  ///< remove a disk that was left behind also when it is in use: its users see errors
     std::function<void(std::string_view)> report;  ///< takes a line for each thing that was done
 };

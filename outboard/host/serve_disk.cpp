@@ -5,6 +5,7 @@
 #include "outboard/base/error.hpp"
 #include "outboard/export/ublk/ublk_export.hpp"
 #include "outboard/host/device_host.hpp"
+#include "outboard/host/device_mark.hpp"
 #include "outboard/host/forward_progress.hpp"
 #include "outboard/runtime/deadline.hpp"
 
@@ -27,25 +28,22 @@ using namespace std::chrono_literals;
 
 using Report = std::function<void(std::string_view)>;
 
-ublk::ServedDisk mark_of(const PciAddress& address, unsigned disk) {
-    if (address.domain > ublk::ServedDisk::max_domain || disk > ublk::ServedDisk::max_disk)
-        throw Error(
-            {.kind = ErrorKind::unsupported,
-             .action = "serve",
-             .subject = address.text(),
-             .cause = fmt::format("disk {} of this PCI domain does not fit the mark of a ublk device", disk),
-             .remedy = {}});
-    ublk::ServedDisk mark;
-    mark.domain = address.domain;
-    mark.bus = address.bus;
-    mark.device = address.device;
-    mark.function = address.function;
+/// The mark of one disk of a device. Throws Error when its number does not fit.
+ublk::ServedDisk mark_of(const DeviceName& device, unsigned disk) {
+    if (disk > ublk::ServedDisk::max_disk)
+        throw Error({.kind = ErrorKind::unsupported,
+                     .action = "serve",
+                     .subject = device.text(),
+                     .cause = fmt::format("disk {} does not fit the mark of a ublk device", disk),
+                     .remedy = {}});
+    ublk::ServedDisk mark = device_mark(device);
     mark.disk = static_cast<std::uint8_t>(disk);
     return mark;
 }
 
 /// The device of this disk that an earlier process left behind. Throws Error when a process serves it still.
-Task<std::optional<ublk::ServedDevice>> find_left_behind(ublk::Control& control, ublk::ServedDisk mark) {
+Task<std::optional<ublk::ServedDevice>> find_left_behind(ublk::Control& control, ublk::ServedDisk mark,
+                                                         std::string name) {
     Task<std::vector<ublk::ServedDevice>> search = ublk::find_served_devices(control);
     const std::vector<ublk::ServedDevice> devices = co_await std::move(search);
     for (const ublk::ServedDevice& device : devices) {
@@ -55,7 +53,7 @@ Task<std::optional<ublk::ServedDevice>> find_left_behind(ublk::Control& control,
             throw Error(
                 {.kind = ErrorKind::busy,
                  .action = "serve",
-                 .subject = mark.bdf(),
+                 .subject = name,
                  .cause = fmt::format("process {} serves it as {}", device.info.server_pid, device.path()),
                  .remedy = fmt::format("end that process first: kill {}", device.info.server_pid)});
         co_return device;
@@ -129,7 +127,7 @@ Task<void> end_export(RunLoop& loop, StopSignals& signals, ublk::UblkExport& dis
 /// Two disks of one size can change places: one does not answer, and the next takes its index. What waits for
 /// the first must not be written to the second.
 void require_same_disk(const ublk::ServedDevice& left_behind, const ublk::ServedDisk& mark,
-                       const BlockInfo& info) {
+                       const std::string& name, const BlockInfo& info) {
     if (left_behind.state() == ublk::DeviceState::dead || left_behind.disk.identity == mark.identity)
         return;
     throw Error(
@@ -138,10 +136,10 @@ void require_same_disk(const ublk::ServedDevice& left_behind, const ublk::Served
          .subject = left_behind.path(),
          .cause = fmt::format("it was left behind with another disk than the one that is disk {} of {} "
                               "now: {}",
-                              mark.disk, mark.bdf(), describe_disk(info)),
+                              mark.disk, name, describe_disk(info)),
          .remedy = fmt::format("bring that disk back, or give up what waits for it with `outboard stop "
                                "{} --force`",
-                               mark.bdf())});
+                               name)});
 }
 
 /// Why an export cannot go on, if it cannot.
@@ -162,7 +160,7 @@ Task<void> serve(RunLoop& loop, StopSignals& signals, ublk::Control& control, De
     BlockDevice& disk = host.disk(options.disk);
     mark.identity = ublk::identity_of(disk.info().model, disk.info().serial);
     if (left_behind)
-        require_same_disk(*left_behind, mark, disk.info());
+        require_same_disk(*left_behind, mark, options.device.text(), disk.info());
     // Before the disk is there: one that is taken over is written to from its first moment.
     const std::vector<std::string> warnings = secure_forward_progress();
     for (const std::string& warning : warnings)
@@ -202,18 +200,18 @@ Task<void> serve(RunLoop& loop, StopSignals& signals, ublk::Control& control, De
 }  // namespace
 
 Task<void> serve_disk(RunLoop& loop, StopSignals& signals, ServeOptions options) {
-    ublk::ServedDisk mark = mark_of(options.address, options.disk);
+    ublk::ServedDisk mark = mark_of(options.device, options.disk);
     if (const std::string warning = begin_forward_progress(); !warning.empty())
         options.driver.report(warning);
     Task<void> cancel_start = cancel_on_signal(loop, signals);
     cancel_start.start();
     ublk::Control control(loop);
-    Task<std::optional<ublk::ServedDevice>> search = find_left_behind(control, mark);
+    Task<std::optional<ublk::ServedDevice>> search = find_left_behind(control, mark, options.device.text());
     std::optional<ublk::ServedDevice> left_behind = co_await std::move(search);
     const std::uint16_t depth = left_behind ? left_behind->info.queue_depth : options.queue_depth;
 
     DeviceHostOptions host_options;
-    host_options.address = options.address;
+    host_options.device = options.device;
     host_options.driver = options.driver;
     host_options.arena_bytes = ublk::export_arena_bytes(std::max(depth, options.queue_depth));
     Task<std::unique_ptr<DeviceHost>> opening = DeviceHost::open(loop, host_options);

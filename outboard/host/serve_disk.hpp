@@ -1,7 +1,7 @@
 // A disk served as /dev/ublkbN, from finding what an earlier process left behind to the orderly end.
 #pragma once
 
-#include "outboard/backend/pci/address.hpp"
+#include "outboard/backend/device_name.hpp"
 #include "outboard/classes/block_device.hpp"
 #include "outboard/classes/driver.hpp"
 #include "outboard/host/stop_signals.hpp"
@@ -25,7 +25,7 @@ struct DiskService {
 };
 
 struct ServeOptions {
-    PciAddress address;
+    DeviceName device;
     unsigned disk = 0;
     std::uint16_t queue_depth = 32;  ///< requests of the kernel at once; a device taken over keeps its own
     std::chrono::seconds grace{10};  ///< at the end: how long users of the disk may take to let it go

@@ -49,6 +49,13 @@ Task<void> StopSignals::next(RunLoop& loop) {
     }
 }
 
+void StopSignals::wait() {
+    while (!take()) {
+        pollfd readable{.fd = file_.get(), .events = POLLIN, .revents = 0};
+        ::poll(&readable, 1, -1);
+    }
+}
+
 bool StopSignals::take() noexcept {
     signalfd_siginfo information{};
     return ::read(file_.get(), &information, sizeof information) == sizeof information;

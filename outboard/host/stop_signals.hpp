@@ -21,6 +21,8 @@ class StopSignals {
 
     /// Waits for the next one and takes it.
     Task<void> next(RunLoop& loop);
+    /// The same, for a thread without a loop.
+    void wait();
     /// Takes one that has come already; false when there is none.
     bool take() noexcept;
 

@@ -54,10 +54,24 @@ TEST_F(DeviceTest, APortRangeIsAccessedByCallsOfItsWidth) {
     EXPECT_THAT(backend->access_sizes, ::testing::ElementsAre(4, 1, 1));
 }
 
-TEST_F(DeviceTest, ARegionThatCanBeMappedInPartOnlyIsAccessedByCalls) {
-    backend->add_region(RegionIndex::bar0, 8192, false);
-    backend->set_mappable(RegionIndex::bar0, {{.offset = 0, .size = 4096}});
-    EXPECT_FALSE(device->region(RegionIndex::bar0).mapped());
+TEST_F(DeviceTest, ARegionThatCanBeMappedInPartIsAccessedBothWays) {
+    auto& bytes = backend->add_region(RegionIndex::bar0, 3 * 4096, false);
+    backend->set_mappable(RegionIndex::bar0,
+                          {{.offset = 4096, .size = 4096}, {.offset = 2 * 4096, .size = 4096}});
+    const Region region = device->region(RegionIndex::bar0);
+    EXPECT_FALSE(region.mapped());
+    EXPECT_TRUE(region.mapping().empty());
+    region.block<16>(4096).write(Value<Status>(0x11223344));
+    region.store<std::uint8_t>(3 * 4096 - 1, 0x5a);
+    EXPECT_EQ(bytes[4096 + 4], std::byte{0x44});
+    EXPECT_EQ(bytes[3 * 4096 - 1], std::byte{0x5a});
+    EXPECT_TRUE(backend->access_sizes.empty()) << "a call for mapped memory";
+    region.block<16>(4096 - 16).write(Value<Status>(1));
+    EXPECT_EQ(region.load<std::uint32_t>(4096 - 4), 0U);
+    // Half of it lies in the part that is not mapped.
+    region.block<32>(4096 - 16).write(Value<Status>(2));
+    EXPECT_EQ(bytes[4096 - 12], std::byte{2});
+    EXPECT_THAT(backend->access_sizes, ::testing::ElementsAre(4, 4, 4));
 }
 
 TEST_F(DeviceTest, AMissingRegionIsAnError) {
@@ -172,8 +186,9 @@ TEST_F(DeviceTest, TheDeviceIsQuietBeforeItsMemoryGoes) {
 TEST(DeviceOpen, AnUnknownFormOfNameListsTheForms) {
     EXPECT_ERROR(
         Device::open("sda"), ErrorKind::usage,
-        "cannot open the device 'sda': a device is named by its PCI address in full, such as 0000:00:04.0; "
-        "`outboard list` shows the devices of this machine");
+        "cannot find the device 'sda': that is neither a PCI address in full, such as 0000:00:04.0, nor the "
+        "socket of a vfio-user server, such as vfio-user:/run/disk.sock; "
+        "`outboard list` shows the PCI devices of this machine");
 }
 
 TEST(DeviceOpen, AnUnknownDeviceSaysHowToFindThem) {

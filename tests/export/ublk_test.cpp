@@ -33,10 +33,27 @@ TEST(ServedDisk, SurvivesTheKernelsBits) {
                           .identity = 0x7ff,
                           .hand_back = true};
     EXPECT_EQ(decode_served_disk(encode(disk)), disk);
-    EXPECT_EQ(disk.bdf(), "10001:a5:1f.7");
+    EXPECT_EQ(disk.device_name(), "10001:a5:1f.7");
     const ServedDisk plain{.bus = 0, .device = 4};
     EXPECT_EQ(decode_served_disk(encode(plain)), plain);
-    EXPECT_EQ(plain.bdf(), "0000:00:04.0");
+    EXPECT_EQ(plain.device_name(), "0000:00:04.0");
+}
+
+TEST(ServedDisk, AVfioUserDeviceIsMarkedByItsSocket) {
+    const ServedDisk disk{.socket = socket_mark("/run/disk.sock"), .disk = 15, .identity = 0x7ff};
+    EXPECT_EQ(decode_served_disk(encode(disk)), disk);
+    EXPECT_EQ(disk.device_name(), "vfio-user:PATH");
+    EXPECT_LE(disk.socket, 0xf'ffff'ffffU);
+    EXPECT_NE(socket_mark(""), 0U);
+    EXPECT_NE(socket_mark("/run/disk.sock"), socket_mark("/run/dish.sock"));
+    ServedDisk other = disk;
+    other.disk = 0;
+    EXPECT_TRUE(disk.same_device(other));
+    EXPECT_FALSE(disk.same_place(other));
+    other.socket = socket_mark("/run/other.sock");
+    EXPECT_FALSE(disk.same_device(other));
+    EXPECT_FALSE(disk.same_device(ServedDisk{}));
+    EXPECT_FALSE(decode_served_disk(0xb0eULL << 52)) << "no socket has the mark 0";
 }
 
 TEST(ServedDisk, IsNotSeenInOtherProgramsBits) {

@@ -1,6 +1,5 @@
-// The edu driver on QEMU's device: run in a guest of `outboard lab --device edu`. Interrupts without loss,
-// DMA both ways, and containment: of a device that was told a wrong address, and of one whose driver was
-// killed.
+// The edu driver on QEMU's device: run in a guest of `outboard lab --device edu`. The suite, and containment
+// of a device whose driver was killed.
 #include "outboard/backend/pci/iommu_faults.hpp"
 #include "outboard/drivers/edu/edu.hpp"
 #include "outboard/runtime/deadline.hpp"
@@ -17,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/drivers/edu/edu_suite.hpp"
 #include "tests/lab/guest.hpp"
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -35,78 +35,33 @@ using test::holds_within;
 constexpr std::size_t arena_bytes = std::size_t{128} << 10;
 constexpr std::size_t page = 4096;
 
-std::vector<std::byte> pattern(std::size_t size, unsigned seed) {
-    std::vector<std::byte> bytes(size);
-    for (std::size_t i = 0; i < size; ++i)
-        bytes[i] = static_cast<std::byte>((i * 2654435761U + seed) >> 13);
-    return bytes;
-}
+// ---- where the suite runs ----
 
-class GuestEdu : public testing::TestWithParam<InterruptKind> {
-  protected:
-    GuestEdu() : borrowed(test::edu_name), device(borrowed.open()) {
-        arena = &device->create_arena(
-            {.size = arena_bytes, .address_bits = edu::address_bits, .huge_pages = false});
-        driver = loop.run(edu::Edu::start(*device, loop, GetParam()));
-    }
-    ~GuestEdu() override {
-        if (driver)
-            loop.run(driver->shut_down());
-    }
-    GuestEdu(const GuestEdu&) = delete;
-    GuestEdu& operator=(const GuestEdu&) = delete;
-    GuestEdu(GuestEdu&&) = delete;
-    GuestEdu& operator=(GuestEdu&&) = delete;
+class LabEdu final : public test::EduPlace {
+  public:
+    std::unique_ptr<Device> open() override { return borrowed_.open(); }
 
-    Borrowed borrowed;
-    RunLoop loop;
-    std::unique_ptr<Device> device;
-    DmaArena* arena = nullptr;
-    std::unique_ptr<edu::Edu> driver;
+    /// From /proc/interrupts.
+    std::uint64_t times_fired() override;
+
+    std::vector<test::DmaFault> faults_soon() override {
+        std::vector<IommuFault> faults;
+        holds_within(2s, [&] {
+            faults = watch_.take(PciAddress::parse(test::edu_name));
+            return !faults.empty();
+        });
+        std::vector<test::DmaFault> found;
+        for (const IommuFault& fault : faults)
+            found.push_back({.write = fault.write, .iova = fault.iova});
+        return found;
+    }
+
+  private:
+    Borrowed borrowed_{test::edu_name};
+    IommuFaultWatch watch_;
 };
 
-TEST_P(GuestEdu, ComputesFactorials) {
-    EXPECT_EQ(loop.run(driver->factorial(1)), 1U);
-    EXPECT_EQ(loop.run(driver->factorial(12)), 479001600U);
-    std::uint32_t wrapped = 1;
-    for (std::uint32_t i = 2; i <= 20; ++i)
-        wrapped *= i;
-    EXPECT_EQ(loop.run(driver->factorial(20)), wrapped);
-}
-
-TEST_P(GuestEdu, CopiesBothWays) {
-    const DmaBuffer out = arena->allocate(page);
-    const DmaBuffer in = arena->allocate(2 * page);
-    const auto bytes = pattern(edu::buffer_bytes, 1);
-    std::ranges::copy(bytes, out.address());
-    std::memset(in.address(), 0xee, in.length());
-    loop.run(driver->copy_to_device(out.span().part(0, edu::buffer_bytes), 0));
-    loop.run(driver->copy_from_device(0, in.span().part(100, edu::buffer_bytes)));
-    EXPECT_TRUE(std::ranges::equal(bytes, in.span().part(100, edu::buffer_bytes).bytes()));
-    const auto untouched = [](std::span<const std::byte> beside) {
-        return std::ranges::count(beside, std::byte{0xee}) == static_cast<std::ptrdiff_t>(beside.size());
-    };
-    EXPECT_TRUE(untouched(in.span().part(0, 100).bytes()));
-    EXPECT_TRUE(
-        untouched(in.span().part(100 + edu::buffer_bytes, in.length() - 100 - edu::buffer_bytes).bytes()));
-    loop.run(driver->copy_from_device(1000, in.span().part(0, 8)));
-    EXPECT_EQ(std::memcmp(in.address(), bytes.data() + 1000, 8), 0);
-}
-
-/// Raises interrupts one after the other; each must come once and carry its own cause. Gives the first that
-/// did not, or `count`.
-Task<std::uint32_t> raise_and_serve(edu::Edu& driver, std::uint32_t count) {
-    for (std::uint32_t i = 1; i <= count; ++i) {
-        driver.raise(i);
-        const std::uint32_t causes = co_await driver.next_interrupt();
-        if (causes != i)
-            co_return i;
-    }
-    co_return count;
-}
-
-/// How often the kernel has seen the device's line fire, from /proc/interrupts.
-std::uint64_t times_fired() {
+std::uint64_t LabEdu::times_fired() {
     std::ifstream table("/proc/interrupts");
     std::uint64_t total = 0;
     for (std::string line; std::getline(table, line);) {
@@ -121,70 +76,6 @@ std::uint64_t times_fired() {
     }
     return total;
 }
-
-TEST_P(GuestEdu, OfAHundredThousandInterruptsNoneIsLostAndNoneIsSpurious) {
-    constexpr std::uint32_t count = 100'000;
-    const std::uint64_t before = times_fired();
-    auto all = raise_and_serve(*driver, count);
-    ASSERT_EQ(loop.run(with_deadline(loop, std::move(all), 120s, "100000 interrupts")), count);
-    EXPECT_EQ(times_fired() - before, count) << "as the kernel counts them";
-    auto one_more = driver->next_interrupt();
-    EXPECT_THROW(loop.run(with_deadline(loop, std::move(one_more), 300ms, "an interrupt that nobody raised")),
-                 Error);
-}
-
-INSTANTIATE_TEST_SUITE_P(By, GuestEdu, testing::Values(InterruptKind::msi, InterruptKind::intx),
-                         [](const auto& kind) { return kind.param == InterruptKind::intx ? "intx" : "msi"; });
-
-// ---- a device that was told a wrong address ----
-
-using GuestEduContainment = GuestEdu;
-
-std::vector<IommuFault> faults_soon(IommuFaultWatch& watch) {
-    std::vector<IommuFault> faults;
-    holds_within(2s, [&] {
-        faults = watch.take(PciAddress::parse(test::edu_name));
-        return !faults.empty();
-    });
-    return faults;
-}
-
-TEST_P(GuestEduContainment, WritesToWhatIsNotMappedAreBlockedAndReported) {
-    const auto all = arena->span();
-    const auto before = pattern(all.length, 7);
-    std::ranges::copy(before, all.address);
-    IommuFaultWatch watch;
-
-    const std::uint64_t unmapped =
-        (all.iova + all.length + (std::uint64_t{1} << 20)) & ~std::uint64_t{page - 1};
-    ASSERT_LT(unmapped + page, std::uint64_t{1} << edu::address_bits);
-    loop.run(driver->copy_from_device(0, {.address = nullptr, .iova = unmapped, .length = 512}));
-
-    EXPECT_TRUE(std::ranges::equal(before, all.bytes())) << "memory of the arena changed";
-    const auto faults = faults_soon(watch);
-    ASSERT_FALSE(faults.empty()) << "the IOMMU reported nothing";
-    EXPECT_TRUE(faults[0].write);
-    EXPECT_EQ(faults[0].iova & ~std::uint64_t{page - 1}, unmapped);
-
-    // The same transfer to a mapped address does change it: the check above can fail.
-    loop.run(driver->copy_from_device(0, all.part(0, 512)));
-    EXPECT_FALSE(std::ranges::equal(before, all.bytes()));
-}
-
-TEST_P(GuestEduContainment, ReadsOfWhatIsNotMappedAreBlockedAndReported) {
-    const auto all = arena->span();
-    IommuFaultWatch watch;
-    const std::uint64_t unmapped =
-        (all.iova + all.length + (std::uint64_t{2} << 20)) & ~std::uint64_t{page - 1};
-    loop.run(driver->copy_to_device({.address = nullptr, .iova = unmapped, .length = 512}, 0));
-    const auto faults = faults_soon(watch);
-    ASSERT_FALSE(faults.empty()) << "the IOMMU reported nothing";
-    EXPECT_FALSE(faults[0].write);
-    EXPECT_EQ(faults[0].iova & ~std::uint64_t{page - 1}, unmapped);
-}
-
-INSTANTIATE_TEST_SUITE_P(By, GuestEduContainment, testing::Values(InterruptKind::msi),
-                         [](const auto&) { return "msi"; });
 
 // ---- a device whose driver was killed ----
 
@@ -321,4 +212,9 @@ TEST(GuestEduKill, NoPageThatLeftTheArenaIsEverWritten) {
 }
 
 }  // namespace
+
+std::unique_ptr<test::EduPlace> test::make_edu_place() {
+    return std::make_unique<LabEdu>();
+}
+
 }  // namespace outboard

@@ -1,75 +1,7 @@
-// The IDE driver on disks that fail: "bad", a disk whose sectors 2048 to 2055 QEMU's blkdebug lets fail to
-// read, and "slow", one that needs 3 s for every request.
-#include <chrono>
-
+// The suite of the IDE driver on disks that fail, in the lab: of "bad" QEMU's blkdebug lets the sectors fail,
+// "slow" is a null device with latency.
 #include "guest_ide.hpp"
-#include <gmock/gmock.h>
 
-namespace outboard::guest {
-namespace {
-
-using namespace std::chrono_literals;
-using ::testing::Contains;
-using ::testing::HasSubstr;
-
-TEST(GuestIdeFaults, ADiskErrorIsToldAndStaysWhereItIs) {
-    Ours ours;
-    ours.open("bad");
-    const DmaSpan data = ours.memory(0, 4096);
-    EXPECT_EQ(ours.run(BlockOperation::read, 2040 * 512UL, data), BlockStatus::ok);
-    // QEMU answers every error of its disk image with ABRT, which blames the device, not the medium.
-    EXPECT_EQ(ours.run(BlockOperation::read, 2048 * 512UL, data), BlockStatus::device_error);
-    EXPECT_THAT(ours.told, Contains(HasSubstr(
-                               "master of 0000:00:04.0, primary channel: READ DMA of 8 sectors at LBA 2048 "
-                               "failed: the device aborted the command (ABRT)")));
-    EXPECT_EQ(ours.run(BlockOperation::read, 2056 * 512UL, data), BlockStatus::ok);
+std::unique_ptr<outboard::test::IdePlace> outboard::test::make_ide_place() {
+    return std::make_unique<guest::LabIde>();
 }
-
-TEST(GuestIdeFaults, EachOfMergedRequestsGetsItsOwnAnswer) {
-    Ours ours;
-    ours.open("bad");
-    std::array<BlockRequest, 9> requests;
-    std::array<DmaSpan, 9> data;
-    std::vector<BlockRequest*> batch;
-    for (std::size_t i = 0; i < requests.size(); ++i) {
-        data[i] = ours.memory(i * 4096, 4096);
-        requests[i].offset = i == 0 ? 0 : (2048 - 32 + 8 * i) * 512;
-        requests[i].length = 4096;
-        requests[i].data = {&data[i], 1};
-        batch.push_back(&requests[i]);
-    }
-    ours.run(batch);
-    for (std::size_t i = 0; i < requests.size(); ++i)
-        EXPECT_EQ(requests[i].status, i == 4 ? BlockStatus::device_error : BlockStatus::ok) << i;
-}
-
-TEST(GuestIdeFaults, APioErrorIsToldToo) {
-    Ours ours(DriverOptions{.dma = false});
-    ours.open("bad");
-    EXPECT_EQ(ours.run(BlockOperation::read, 2048 * 512UL, ours.memory(0, 512)), BlockStatus::device_error);
-    EXPECT_EQ(ours.run(BlockOperation::read, 0, ours.memory(0, 512)), BlockStatus::ok);
-}
-
-TEST(GuestIdeFaults, ADeviceThatDoesNotAnswerIsResetAndItsRequestTimesOut) {
-    Ours ours(DriverOptions{.command_timeout = 300ms, .write_cache = false});
-    ours.open("slow");
-    const TimePoint start = Clock::now();
-    EXPECT_EQ(ours.run(BlockOperation::read, 0, ours.memory(0, 4096)), BlockStatus::timed_out);
-    EXPECT_LT(Clock::now() - start, 30s);
-    EXPECT_THAT(ours.told,
-                Contains(HasSubstr("READ DMA of 8 sectors at LBA 0 was not finished after 300 ms")));
-    EXPECT_THAT(ours.told, Contains(HasSubstr("works again after a reset")));
-    // The other channel has not noticed, and neither has the driver: the next request is served as this one
-    // was.
-    ours.open("bad");
-    EXPECT_EQ(ours.run(BlockOperation::read, 0, ours.memory(0, 4096)), BlockStatus::ok);
-}
-
-TEST(GuestIdeFaults, ASlowDeviceWithinItsDeadlineIsWaitedFor) {
-    Ours ours(DriverOptions{.command_timeout = 20s, .write_cache = false});
-    ours.open("slow");
-    EXPECT_EQ(ours.run(BlockOperation::read, 0, ours.memory(0, 4096)), BlockStatus::ok);
-}
-
-}  // namespace
-}  // namespace outboard::guest

@@ -1,24 +1,12 @@
 #include "outboard/backend/vfio/info.hpp"
 
+#include "outboard/base/bytes.hpp"
+
 #include <algorithm>
-#include <cstring>
 
 #include <linux/vfio.h>
 
 namespace outboard::vfio {
-
-namespace {
-
-template <class T>
-std::optional<T> read_at(std::span<const std::byte> bytes, std::size_t offset) {
-    if (offset > bytes.size() || bytes.size() - offset < sizeof(T))
-        return std::nullopt;
-    T value;
-    std::memcpy(&value, bytes.data() + offset, sizeof value);
-    return value;
-}
-
-}  // namespace
 
 std::optional<std::span<const std::byte>> find_capability(std::span<const std::byte> info,
                                                           std::uint32_t first, std::uint16_t id) {

@@ -48,6 +48,8 @@ Controller::Controller(Device& device, RunLoop& loop, const ControllerQuirks& qu
     EngineOptions engine_options;
     if (options_.command_timeout)
         engine_options.limits.command = *options_.command_timeout;
+    if (options_.reset_timeout)
+        engine_options.limits.reset = *options_.reset_timeout;
     engine_options.write_cache = options_.write_cache;
     engine_options.dma = options_.dma;
     engine_options.free_transfer_mode = quirks.free_transfer_mode;

@@ -32,9 +32,9 @@ std::string describe_left_behind(const ServedDevice& device) {
     return fmt::format(
         "{} (disk {} of {}) was left behind by process {}: {}. `outboard run {} --disk {}` takes it over, "
         "`outboard stop {}` removes it",
-        device.path(), device.disk.disk, device.disk.bdf(), device.info.server_pid,
-        waits ? "its requests wait for the next one" : "it was never started, or stopped", device.disk.bdf(),
-        device.disk.disk, device.disk.bdf());
+        device.path(), device.disk.disk, device.disk.device_name(), device.info.server_pid,
+        waits ? "its requests wait for the next one" : "it was never started, or stopped",
+        device.disk.device_name(), device.disk.disk, device.disk.device_name());
 }
 
 }  // namespace outboard::ublk

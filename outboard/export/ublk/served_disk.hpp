@@ -9,8 +9,11 @@
 
 namespace outboard::ublk {
 
-/// A disk of a PCI device, and what has to be known at its end.
+/// A disk of a device, and what has to be known at its end.
 struct ServedDisk {
+    /// Of a vfio-user device: socket_mark of the path of its socket, and the address below is zero. 0 for a
+    /// PCI device.
+    std::uint64_t socket = 0;
     std::uint32_t domain = 0;  ///< at most max_domain
     std::uint8_t bus = 0;
     std::uint8_t device = 0;    ///< 0 … 31
@@ -23,16 +26,23 @@ struct ServedDisk {
     static constexpr std::uint32_t max_domain = 0xfffff;
     static constexpr std::uint8_t max_disk = 0xf;
 
+    bool same_device(const ServedDisk& other) const noexcept {
+        return socket == other.socket && domain == other.domain && bus == other.bus &&
+               device == other.device && function == other.function;
+    }
     /// The same place of the same device, whatever is there and has to be done at the end.
     bool same_place(const ServedDisk& other) const noexcept {
-        return domain == other.domain && bus == other.bus && device == other.device &&
-               function == other.function && disk == other.disk;
+        return same_device(other) && disk == other.disk;
     }
     bool operator==(const ServedDisk&) const noexcept = default;
 
-    /// The PCI device as a full BDF: "0000:00:04.0".
-    std::string bdf() const;
+    /// What to call the device: a full BDF, "0000:00:04.0", or "vfio-user:PATH" in these words, for the path
+    /// itself is not kept.
+    std::string device_name() const;
 };
+
+/// 36 bits, not all zero, that differ for nearly all pairs of paths.
+std::uint64_t socket_mark(std::string_view path) noexcept;
 
 /// 11 bits that differ for nearly all pairs of disks.
 std::uint16_t identity_of(std::string_view model, std::string_view serial) noexcept;

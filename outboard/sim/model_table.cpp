@@ -1,0 +1,16 @@
+#include "outboard/sim/model_table.hpp"
+
+#include "outboard/sim/models/edu.hpp"
+#include "outboard/sim/models/ide.hpp"
+#include "outboard/sim/models/nvme/controller.hpp"
+
+#include <array>
+
+namespace outboard::sim {
+
+std::span<const ModelDescription* const> built_in_models() noexcept {
+    static constexpr std::array models{&edu_description, &ide_description, &nvme::description};
+    return models;
+}
+
+}  // namespace outboard::sim

@@ -1,0 +1,166 @@
+// The IDE controller's entry in the table of models: its options as a user states them.
+#include "outboard/base/error.hpp"
+#include "outboard/sim/models/ide.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+namespace outboard::sim {
+
+namespace {
+
+constexpr std::array options{
+    OptionDescription{.name = "controller",
+                      .value = "cmd646",
+                      .help = "cmd646, plain (both native or compatibility mode), piix3, piix4"},
+    OptionDescription{
+        .name = "mode",
+        .value = "usual",
+        .help = "native (INTx), compatibility (no interrupt), or what the controller usually has"},
+    OptionDescription{.name = "disks", .value = "1", .help = "How many disks, 1 to 4, places in order"},
+    OptionDescription{.name = "size",
+                      .value = "1G",
+                      .help = "Size of a disk; several apart by commas, the last also for the rest"},
+    OptionDescription{.name = "file",
+                      .value = "",
+                      .help = "Raw images, apart by commas; made where there is none. Without: memory"},
+    OptionDescription{.name = "null", .value = "off", .help = "on: keep nothing, for benchmarks"},
+    OptionDescription{.name = "sector", .value = "512", .help = "Bytes of a logical sector: 512 or 4096"},
+    OptionDescription{.name = "extended", .value = "on", .help = "off: no 48-bit commands, FUA and TRIM"},
+    OptionDescription{.name = "write-cache", .value = "on", .help = "off: the disks have none"},
+    OptionDescription{.name = "latency",
+                      .value = "0us",
+                      .help = "What a command takes; several apart by commas, as with size"},
+    OptionDescription{
+        .name = "bad",
+        .value = "",
+        .help = "Sectors of the first disk that cannot be read: FIRST or FIRST+COUNT, by commas"}};
+
+constexpr std::array faults{FaultKind::interrupt_drop,
+                            FaultKind::interrupt_duplicate,
+                            FaultKind::interrupt_delay,
+                            FaultKind::completion_drop,
+                            FaultKind::completion_duplicate,
+                            FaultKind::completion_delay,
+                            FaultKind::status_error,
+                            FaultKind::dma_short,
+                            FaultKind::dma_misplaced,
+                            FaultKind::data_stale,
+                            FaultKind::data_torn,
+                            FaultKind::all_ones,
+                            FaultKind::never_ready,
+                            FaultKind::queue_overwrite,
+                            FaultKind::doorbell_ignored,
+                            FaultKind::reset_failure};
+
+/// Unflushed bytes that a power cut may take.
+constexpr std::uint64_t write_cache_bytes = std::uint64_t{16} << 20;
+
+[[noreturn]] void refuse(std::string_view option, const std::string& value, std::string_view cause) {
+    throw Error({.kind = ErrorKind::usage,
+                 .action = "use",
+                 .subject = fmt::format("--{} {}", option, value),
+                 .cause = std::string(cause),
+                 .remedy = {}});
+}
+
+std::vector<std::string> parts(const std::string& text) {
+    std::vector<std::string> found;
+    for (std::size_t at = 0; !text.empty() && at <= text.size();) {
+        const std::size_t comma = std::min(text.find(',', at), text.size());
+        found.push_back(text.substr(at, comma - at));
+        at = comma + 1;
+    }
+    return found;
+}
+
+/// Part number `index` of a list as an option of its own; the last one holds for all after it.
+ModelOptions with_part(const ModelOptions& values, std::string_view name, std::size_t index) {
+    ModelOptions one = values;
+    const std::vector<std::string> list = parts(values.text(name));
+    if (!list.empty())
+        one.set(name, list[std::min(index, list.size() - 1)]);
+    return one;
+}
+
+std::optional<IdeMode> parse_mode(const ModelOptions& values) {
+    const std::string& text = values.text("mode");
+    if (text == "native")
+        return IdeMode::native;
+    if (text == "compatibility")
+        return IdeMode::compatibility;
+    if (text != "usual")
+        refuse("mode", text, "it is not native, compatibility or usual");
+    return std::nullopt;
+}
+
+std::vector<BadSectors> parse_bad(const ModelOptions& values) {
+    std::vector<BadSectors> found;
+    for (const std::string& part : parts(values.text("bad"))) {
+        const std::size_t plus = std::min(part.find('+'), part.size());
+        ModelOptions one = values;
+        one.set("bad", part.substr(0, plus));
+        BadSectors bad{.first = one.number("bad"), .count = 1};
+        if (plus < part.size()) {
+            one.set("bad", part.substr(plus + 1));
+            bad.count = one.number("bad");
+        }
+        found.push_back(bad);
+    }
+    return found;
+}
+
+StorageOptions parse_storage(const ModelOptions& values, std::size_t place) {
+    StorageOptions storage;
+    storage.size = with_part(values, "size", place).bytes("size");
+    const std::uint64_t sector = values.number("sector");
+    if (sector != 512 && sector != 4096)
+        refuse("sector", values.text("sector"), "it is not 512 or 4096");
+    storage.block_size = static_cast<std::uint32_t>(sector);
+    const std::vector<std::string> files = parts(values.text("file"));
+    if (values.flag("null")) {
+        storage.kind = StorageOptions::Kind::null;
+    } else if (place < files.size()) {
+        storage.kind = StorageOptions::Kind::file;
+        storage.file = files[place];
+        // An image that is there says itself how large it is.
+        if (std::filesystem::exists(storage.file))
+            storage.size = 0;
+    }
+    storage.write_cache = values.flag("write-cache") ? write_cache_bytes : 0;
+    return storage;
+}
+
+std::unique_ptr<PciModel> make(const ModelOptions& values) {
+    IdeOptions ide;
+    ide.controller = values.text("controller");
+    ide.mode = parse_mode(values);
+    const std::uint64_t disks = values.number("disks");
+    if (disks < 1 || disks > ide_places)
+        refuse("disks", values.text("disks"), "it is not 1 to 4");
+    for (std::size_t place = 0; place < disks; ++place) {
+        IdeDiskOptions& disk = ide.disks[place].emplace();
+        disk.storage = parse_storage(values, place);
+        disk.serial = fmt::format("ide{}", place);
+        disk.write_cache = values.flag("write-cache");
+        disk.extended = values.flag("extended");
+        disk.latency = with_part(values, "latency", place).duration("latency");
+        if (place == 0)
+            disk.bad = parse_bad(values);
+    }
+    return std::make_unique<IdeModel>(ide);
+}
+
+}  // namespace
+
+const ModelDescription ide_description{.name = "ide",
+                                       .summary = "A PCI IDE controller with up to four ATA disks",
+                                       .options = options,
+                                       .faults = faults,
+                                       .make = make};
+
+}  // namespace outboard::sim

@@ -1,0 +1,95 @@
+#!/bin/sh
+# Simulated devices as a user meets them: the README's first driver and the example device, `outboard sim` with its messages,
+# exit statuses and signals. Run by ctest, as any user, with the directory of the programs as its argument.
+set -u
+bin=$1
+directory=$(mktemp -d)
+server=
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$directory"' EXIT
+failures=0
+
+# check WHAT EXPECTED ACTUAL
+check() {
+    if [ "$2" = "$3" ]; then
+        echo "ok: $1"
+    else
+        printf 'FAILED: %s\n  expected: %s\n  actual:   %s\n' "$1" "$2" "$3"
+        failures=$((failures + 1))
+    fi
+}
+
+# serve COMMAND…: starts a server and waits for the line that says it is ready, which is then in $ready.
+serve() {
+    : >"$directory/ready"
+    "$@" >"$directory/ready" 2>"$directory/log" &
+    server=$!
+    for _ in $(seq 100); do
+        [ -s "$directory/ready" ] && break
+        sleep 0.05
+    done
+    ready=$(cat "$directory/ready")
+}
+
+# stop SIGNAL: ends it; its exit status is then in $status.
+stop() {
+    kill -s "$1" "$server"
+    wait "$server"
+    status=$?
+    server=
+}
+
+socket=$directory/edu
+serve "$bin/outboard" sim edu --socket "$socket"
+check 'the line of a server that is ready' "vfio-user:$socket  edu (1234:11e8)" "$ready"
+check "the README's first driver" '10! = 3628800' "$("$bin/edu_hello" "vfio-user:$socket" 2>&1)"
+check 'a second run of it' '10! = 3628800' "$("$bin/edu_hello" "vfio-user:$socket" 2>&1)"
+check 'outboard list of one device' "vfio-user:$socket 1234 11e8 None edu" \
+    "$("$bin/outboard" list "vfio-user:$socket" --json | python3 -c '
+import json, sys
+(d,) = json.load(sys.stdin)["devices"]
+print(d["address"], d["vendor_id"], d["device_id"], d["driver"], d["outboard_driver"])')"
+output=$("$bin/outboard" bench "vfio-user:$socket" 2>&1)
+check 'exit status of a benchmark of what is no disk' 3 $?
+check 'and its message' "outboard: cannot use disk 0 of vfio-user:$socket: no disk answers on it" \
+    "$(printf '%s\n' "$output" | grep '^outboard:')"
+output=$("$bin/outboard" list "vfio-user:$socket-not" 2>&1)
+check 'exit status when nobody serves' 3 $?
+check 'permissions of the socket' srw------- "$(stat -c %A "$socket")"
+output=$("$bin/outboard" sim edu --socket "$socket" 2>&1)
+check 'exit status when another server listens there' 4 $?
+check 'and its message' "outboard: cannot listen on $socket: another server listens there; choose another path" "$output"
+kill -KILL "$server"
+wait "$server" 2>/dev/null
+check 'a killed server leaves its socket' yes "$([ -S "$socket" ] && echo yes)"
+
+serve "$bin/outboard" sim edu --socket "$socket" --json --quiet --dma-time 1ms
+check 'which the next one replaces; its JSON' "vfio-user:$socket edu 1234:11e8 $server" \
+    "$(printf '%s' "$ready" | python3 -c 'import json, sys; d = json.load(sys.stdin); print(d["device"], d["model"], d["pci_id"], d["pid"])')"
+stop TERM
+check 'exit status after SIGTERM' 0 $status
+check 'a server that ends takes its socket along' no "$([ -e "$socket" ] || echo no)"
+serve "$bin/outboard" sim edu --socket "$socket"
+stop HUP
+check 'exit status after SIGHUP' 0 $status
+
+output=$("$bin/outboard" sim edu --socket "$socket" --dma-time soon 2>&1)
+check 'exit status of a wrong option' 2 $?
+check 'and its message' 'outboard: cannot use --dma-time soon: it is not a time, such as 10us, 100ms or 2s' "$output"
+output=$("$bin/outboard" sim nvme --socket "$socket" --block-size 512,big 2>&1)
+check 'exit status of a wrong block size' 2 $?
+check 'and its message' 'outboard: cannot use --block-size big: it is not a list of numbers, such as 512 or 512,4096' "$output"
+"$bin/outboard" sim teapot --socket "$socket" 2>/dev/null
+check 'exit status of an unknown model' 2 $?
+
+serve "$bin/outboard" sim nvme --socket "$socket" --size 16M --namespaces 2 --block-size 512,4096
+check 'a simulated NVMe controller' "vfio-user:$socket  nvme (1234:4e56)" "$ready"
+stop TERM
+check 'which ends by a signal' 0 $status
+
+serve "$bin/sum_device" "$socket"
+check 'the example driver on the example device' $((0x61 + 0x62 + 0x63)) "$("$bin/sum_driver" "vfio-user:$socket" abc 2>&1)"
+check 'and again' 0 "$("$bin/sum_driver" "vfio-user:$socket" '' 2>&1)"
+stop TERM
+check 'the example device ends by a signal' 0 $status
+
+exit $((failures != 0))

@@ -151,10 +151,11 @@ bool DmaMemory::write_data(std::uint64_t iova, std::span<const std::byte> data) 
 
 std::span<std::byte> DmaMemory::data_window(std::uint64_t iova, std::uint64_t size,
                                             DmaRights wanted) noexcept {
-    for (const FaultKind kind :
-         {FaultKind::dma_short, FaultKind::dma_misplaced, FaultKind::data_stale, FaultKind::data_torn})
-        if (faults_.may_strike(kind))
-            return {};
+    if (faults_.may_strike()) [[unlikely]]
+        for (const FaultKind kind :
+             {FaultKind::dma_short, FaultKind::dma_misplaced, FaultKind::data_stale, FaultKind::data_torn})
+            if (faults_.may_strike(kind))
+                return {};
     return window(iova, size, wanted);
 }
 

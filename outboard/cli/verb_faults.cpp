@@ -1,3 +1,4 @@
+#include "outboard/backend/device_name.hpp"
 #include "outboard/base/error.hpp"
 #include "outboard/cli/progress.hpp"
 #include "outboard/cli/table.hpp"
@@ -29,6 +30,7 @@ struct Words {
     std::uint64_t seed = 1;
     std::vector<std::string> kinds;
     unsigned jobs = 2;
+    bool destroy_data = false;
     unsigned command_timeout_ms = 20;
 };
 
@@ -64,27 +66,33 @@ const sim::ModelDescription& find_model(std::string_view name) {
             continue;
         if (model->name == name)
             return *model;
-        known += fmt::format("{}{}", known.empty() ? "" : ", ", model->name);
+        known += fmt::format("{}, ", model->name);
     }
     throw Error({.kind = ErrorKind::usage,
                  .action = "run a fault campaign on",
                  .subject = std::string(name),
-                 .cause = "faults can be brought about in simulated disks of this program only",
-                 .remedy = fmt::format("choose one of {}; a device that another process serves has options for "
-                                       "faults there: outboard sim --help",
-                                       known)});
+                 .cause = "faults can be brought about in simulated disks only",
+                 .remedy = fmt::format("choose one of {}vfio-user:PATH", known)});
 }
 
-std::vector<sim::FaultKind> find_kinds(const std::vector<std::string>& names,
-                                       const sim::ModelDescription& model) {
-    sim::FaultPlan plan;
-    for (const std::string& name : names)
-        plan.rules.push_back(sim::parse_fault_rule(name));
-    sim::require_possible(plan, model);
+std::vector<sim::FaultKind> find_kinds(const std::vector<std::string>& names) {
     std::vector<sim::FaultKind> kinds;
-    for (const sim::FaultRule& rule : plan.rules)
-        kinds.push_back(rule.kind);
+    kinds.reserve(names.size());
+    for (const std::string& name : names)
+        kinds.push_back(sim::parse_fault_rule(name).kind);
     return kinds;
+}
+
+/// A device that another process serves, perhaps with content that somebody wants.
+std::filesystem::path find_socket(const Words& words) {
+    const DeviceName device = DeviceName::parse(words.device);
+    if (!words.destroy_data)
+        throw Error({.kind = ErrorKind::usage,
+                     .action = "run a fault campaign on",
+                     .subject = words.device,
+                     .cause = "it would overwrite what is on the disk",
+                     .remedy = "add --destroy-data if that is what you want"});
+    return device.socket();
 }
 
 double milliseconds(std::uint64_t nanoseconds) {
@@ -142,16 +150,18 @@ void print(const CampaignReport& report) {
 void run(const Words& words, Invocation& invocation) {
     const SocketDirectory directory;
     CampaignOptions options;
-    options.model = &find_model(words.device);
-    options.kinds = find_kinds(words.kinds, *options.model);
+    const bool served = words.device.starts_with(DeviceName::vfio_user_prefix);
+    options.model = served ? nullptr : &find_model(words.device);
+    options.kinds = find_kinds(words.kinds);
     options.count = words.count;
     options.seed = words.seed;
-    options.socket = directory.path();
+    options.socket = served ? find_socket(words) : directory.path();
     options.command_timeout = std::chrono::milliseconds(words.command_timeout_ms);
     std::unique_ptr<CampaignReport> report;
     {
         const ProgressBar bar;
-        report = run_campaign_workers(options, words.jobs, [&bar](double part) { bar.show(part); });
+        report =
+            run_campaign_workers(options, served ? 1 : words.jobs, [&bar](double part) { bar.show(part); });
     }
     if (invocation.json)
         print_json(to_json(*report, words));
@@ -167,7 +177,8 @@ void add_faults_verb(CLI::App& app, Invocation& invocation) {
     const auto words = std::make_shared<Words>();
     CLI::App* const verb = app.add_subcommand(
         "faults", "Let a simulated device go wrong under its driver, and count what comes of it");
-    verb->add_option("--device", words->device, "A simulated disk, such as ide")->required();
+    verb->add_option("--device", words->device, "ide, or vfio-user:PATH that outboard sim serves")
+        ->required();
     verb->add_option("--count", words->count, "Faults to bring about")
         ->check(CLI::Range(1, 1000000000))
         ->capture_default_str();
@@ -179,6 +190,8 @@ void add_faults_verb(CLI::App& app, Invocation& invocation) {
     verb->add_option("--command-timeout", words->command_timeout_ms, "Deadline of a command in milliseconds")
         ->check(CLI::Range(1, 60000))
         ->capture_default_str();
+    verb->add_flag("--destroy-data", words->destroy_data,
+                   "Needed for vfio-user:PATH, whose disk is overwritten");
     add_json_flag(*verb, invocation);
     verb->footer(
         "Each fault strikes a driver at work on a disk whose every sector is checked. Exit status 1: wrong "

@@ -72,6 +72,7 @@ void run(const Words& words, const Invocation& invocation) {
     StopSignals signals;
     const std::unique_ptr<sim::PciModel> model = words.model->make(options);
     model->faults().follow(fault_plan(words));
+    model->fault_port().offer(words.model->faults);
     sim::ServerOptions server_options{.socket = words.socket, .log = {}};
     if (!words.quiet)
         server_options.log = [](std::string_view line) {

@@ -112,7 +112,8 @@ void Workers::start(Worker& worker) {
     CampaignOptions options = options_;
     options.count = worker.left;
     options.seed = options_.seed + worker.number + workers_.size() * worker.lives;
-    options.socket = fmt::format("{}.{}", options_.socket.string(), worker.number);
+    if (options.model != nullptr)
+        options.socket = fmt::format("{}.{}", options_.socket.string(), worker.number);
     ++worker.lives;
     const pid_t parent = ::getpid();
     const pid_t pid = ::fork();

@@ -33,7 +33,8 @@ struct CampaignReport {
     std::uint64_t memory_last_kib = 0;   ///< and when nearly all was
 };
 
-/// Splits the campaign among `jobs` processes, which this one forks: call it before it has threads. A worker
+/// Splits the campaign among `jobs` processes (one for a device that another process serves), which this one
+/// forks: call it before it has threads. A worker
 /// that crashes, or hangs for a minute, is counted and another one does what it left. `progress` gets the
 /// part done, 0 … 1. Throws Error when a worker cannot do its work.
 std::unique_ptr<CampaignReport> run_campaign_workers(const CampaignOptions& options, unsigned jobs,

@@ -3,13 +3,18 @@
 #include "outboard/base/error.hpp"
 #include "outboard/device/device.hpp"
 #include "outboard/host/driver_table.hpp"
+#include "outboard/host/fault_orders.hpp"
 #include "outboard/host/sector_ledger.hpp"
 #include "outboard/host/verifying_load.hpp"
 #include "outboard/sim/server.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -41,10 +46,21 @@ class Campaign {
     explicit Campaign(const CampaignOptions& options)
         : options_(options),
           random_(options.seed),
-          model_(options.model->make(model_options(*options.model))),
-          server_(*model_, {.socket = options.socket, .log = {}}),
           ledger_(used_bytes / sector_bytes, sector_bytes, options.seed) {
+        if (options_.model != nullptr) {
+            model_ = options_.model->make(model_options(*options_.model));
+            model_->fault_port().offer(options_.model->faults);
+            server_.emplace(*model_, sim::ServerOptions{.socket = options_.socket, .log = {}});
+        }
         open();
+        choose_kinds();
+        // The ledger begins with zeros, and a disk of somebody else's has what it has.
+        if (model_ == nullptr && !load_->write_zeroes(Clock::now() + hang))
+            throw Error({.kind = ErrorKind::io,
+                         .action = "overwrite",
+                         .subject = device_->name(),
+                         .cause = "a write failed although no fault was under way",
+                         .remedy = {}});
     }
     ~Campaign() { close(); }
     Campaign(const Campaign&) = delete;
@@ -55,14 +71,12 @@ class Campaign {
     /// Nothing when the fault found no opportunity.
     std::optional<FaultOutcome> strike(FaultKind kind);
 
-    FaultKind choose() {
-        const auto& kinds = options_.kinds;
-        return kinds[random_.below(kinds.size())];
-    }
+    FaultKind choose() { return kinds_[random_.below(kinds_.size())]; }
 
   private:
     static constexpr std::uint32_t sector_bytes = 512;
 
+    void choose_kinds();
     void open();
     void close() noexcept;
     void reopen();
@@ -71,19 +85,36 @@ class Campaign {
     bool await_strike(FaultKind kind, std::uint64_t struck);
 
     const CampaignOptions& options_;
+    std::vector<FaultKind> kinds_ = options_.kinds;
     bench::RandomNumbers random_;
     std::unique_ptr<sim::PciModel> model_;
-    sim::ServerThread server_;
+    std::optional<sim::ServerThread> server_;
     SectorLedger ledger_;
     RunLoop loop_;
     std::unique_ptr<Device> device_;
+    std::optional<FaultOrders> faults_;
     std::unique_ptr<Driver> driver_;
     std::unique_ptr<VerifyingLoad> load_;
     std::uint64_t resets_ = 0;
 };
 
+void Campaign::choose_kinds() {
+    const std::vector<FaultKind> possible = faults_->possible();
+    if (kinds_.empty())
+        kinds_ = possible;
+    for (const FaultKind kind : kinds_)
+        if (std::ranges::find(possible, kind) == possible.end())
+            throw Error({.kind = ErrorKind::usage,
+                         .action = "order " + std::string(sim::name_of(kind)),
+                         .subject = "of " + device_->name(),
+                         .cause = "it cannot have such a fault",
+                         .remedy = "docs/sim.md says which devices can have which"});
+}
+
 void Campaign::open() {
-    device_ = Device::open("vfio-user:" + options_.socket.string());
+    auto backend = vfio_user::VfioUserBackend::open(options_.socket.string());
+    faults_.emplace(*backend);
+    device_ = std::make_unique<Device>(std::move(backend));
     const DriverDescription* const description = find_driver(device_->config().identity());
     if (!description)
         throw Error({.kind = ErrorKind::unsupported,
@@ -109,12 +140,22 @@ void Campaign::open() {
                      .subject = device_->name(),
                      .cause = "the driver found none",
                      .remedy = {}});
+    const BlockInfo& disk = disks.front()->info();
+    if (sector_bytes % disk.block_size != 0 || disk.capacity < used_bytes)
+        throw Error(
+            {.kind = ErrorKind::unsupported,
+             .action = "run a fault campaign on",
+             .subject = device_->name(),
+             .cause = fmt::format("its disk has {} bytes in blocks of {}", disk.capacity, disk.block_size),
+             .remedy =
+                 fmt::format("use one of at least {} bytes in blocks of {}", used_bytes, sector_bytes)});
     load_ = std::make_unique<VerifyingLoad>(loop_, *disks.front(), ledger_, random_.next());
 }
 
 void Campaign::close() noexcept {
     load_.reset();
     driver_.reset();
+    faults_.reset();
     device_.reset();
 }
 
@@ -160,9 +201,9 @@ bool Campaign::await_strike(FaultKind kind, std::uint64_t struck) {
     const std::uint64_t end = load_->counts().requests + patience;
     const TimePoint limit = Clock::now() + hang;
     load_->submit(true);
-    while (model_->faults().struck(kind) == struck) {
+    while (faults_->struck(kind) == struck) {
         if (load_->counts().requests >= end || Clock::now() >= limit)
-            return !model_->faults().take_back(kind);
+            return !faults_->take_back(kind);
         load_->turn(Clock::now() + 1ms);
     }
     return true;
@@ -173,12 +214,11 @@ std::optional<FaultOutcome> Campaign::strike(FaultKind kind) {
     const LoadCounts before = load_->counts();
     const std::uint64_t resets = resets_;
     load_->begin_window();
-    sim::FaultInjector& faults = model_->faults();
-    const std::uint64_t struck = faults.struck(kind);
-    faults.order(kind);
+    const std::uint64_t struck = faults_->struck(kind);
+    faults_->order(kind);
     // Only what is reset can fail to.
     if (kind == FaultKind::reset_failure)
-        faults.order(FaultKind::never_ready);
+        faults_->order(FaultKind::never_ready);
     if (!await_strike(kind, struck)) {
         drain();
         return std::nullopt;
@@ -231,12 +271,9 @@ bool may_corrupt(FaultKind kind) noexcept {
 
 void run_fault_campaign(const CampaignOptions& options,
                         const std::function<void(const FaultOutcome&)>& each) {
-    CampaignOptions chosen = options;
-    if (chosen.kinds.empty())
-        chosen.kinds.assign(options.model->faults.begin(), options.model->faults.end());
-    Campaign campaign(chosen);
+    Campaign campaign(options);
     std::uint64_t in_vain = 0;
-    for (std::uint64_t done = 0; done < chosen.count;) {
+    for (std::uint64_t done = 0; done < options.count;) {
         const auto outcome = campaign.strike(campaign.choose());
         if (outcome) {
             ++done;

@@ -14,11 +14,11 @@
 namespace outboard {
 
 struct CampaignOptions {
-    const sim::ModelDescription* model = nullptr;
-    std::vector<sim::FaultKind> kinds;  ///< empty: all that the model can have
-    std::uint64_t count = 1000;         ///< faults that strike
+    const sim::ModelDescription* model = nullptr;  ///< null: another process serves the device
+    std::vector<sim::FaultKind> kinds;             ///< empty: all that the device can have
+    std::uint64_t count = 1000;                    ///< faults that strike
     std::uint64_t seed = 1;
-    std::filesystem::path socket;  ///< where the device is served meanwhile
+    std::filesystem::path socket;  ///< where the device is served
     /// Deadline of one command. Far more than the device takes, and far less than the driver's own default: a
     /// fault that swallows a command costs that much.
     std::chrono::milliseconds command_timeout{20};
@@ -38,8 +38,9 @@ struct FaultOutcome {
 /// Faults that make the device deliver, or store, wrong data and say that all is well.
 bool may_corrupt(sim::FaultKind kind) noexcept;
 
-/// Runs a campaign on the calling thread, the device on another, and calls `each` after each fault. Throws
-/// Error: timed_out when a request did not end (10 s), or whatever keeps the driver from starting again.
+/// Runs a campaign on the calling thread, a device of its own on another, and calls `each` after each fault.
+/// What was on the disk is lost. Throws Error: timed_out when a request did not end (10 s), or whatever keeps
+/// the driver from starting again.
 void run_fault_campaign(const CampaignOptions& options, const std::function<void(const FaultOutcome&)>& each);
 
 }  // namespace outboard

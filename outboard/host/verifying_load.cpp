@@ -138,13 +138,37 @@ bool VerifyingLoad::rewrite_window(TimePoint deadline) {
         slot.first = range.first;
         slot.count = range.count;
         start(slot);
-        while (outstanding() != 0 && Clock::now() < deadline)
-            turn(deadline);
-        if (outstanding() != 0)
+        if (!finish_writes(deadline))
             return false;
     }
     window_.clear();
     return counts_.failed == failed;
+}
+
+bool VerifyingLoad::write_zeroes(TimePoint deadline) {
+    const std::uint64_t failed = counts_.failed;
+    const std::uint64_t largest = max_bytes / ledger_->sector_size();
+    for (std::uint64_t first = 0; first < ledger_->sectors(); first += largest) {
+        Slot& slot = *static_cast<Slot*>(idle_.back()->owner);
+        idle_.pop_back();
+        slot.request.operation = BlockOperation::write;
+        slot.request.force_unit_access = true;
+        slot.first = first;
+        slot.count = std::min(largest, ledger_->sectors() - first);
+        start(slot);
+        std::ranges::fill(slot.segment.bytes(), std::byte{0});
+        slot.generation = 0;
+        if (!finish_writes(deadline))
+            return false;
+    }
+    window_.clear();
+    return counts_.failed == failed;
+}
+
+bool VerifyingLoad::finish_writes(TimePoint deadline) {
+    while (outstanding() != 0 && Clock::now() < deadline)
+        turn(deadline);
+    return outstanding() == 0;
 }
 
 }  // namespace outboard

@@ -47,6 +47,8 @@ class VerifyingLoad final : private Poller {
     std::size_t outstanding() const noexcept { return with_disk_ + waiting_.size(); }
     const LoadCounts& counts() const noexcept { return counts_; }
 
+    /// Makes zeros of all sectors, durably. Turns the loop; nothing may be outstanding. False when it failed.
+    bool write_zeroes(TimePoint deadline);
     /// Forgets which writes have ended.
     void begin_window() noexcept { window_.clear(); }
     /// Writes the sectors of all writes that have ended since begin_window() once more, because nobody knows
@@ -73,6 +75,7 @@ class VerifyingLoad final : private Poller {
     bool choose(Slot& slot) noexcept;
     void make_write(Slot& slot) noexcept;
     void start(Slot& slot);
+    bool finish_writes(TimePoint deadline);
 
     RunLoop* loop_;
     SectorLedger* ledger_;

@@ -5,6 +5,7 @@
 #include "outboard/sim/config_space_model.hpp"
 #include "outboard/sim/dma_memory.hpp"
 #include "outboard/sim/fault_injector.hpp"
+#include "outboard/sim/fault_port.hpp"
 #include "outboard/sim/interrupts.hpp"
 #include "outboard/sim/msix_table.hpp"
 #include "outboard/sim/pci_description.hpp"
@@ -66,6 +67,9 @@ class PciModel {
     /// Asked at every point at which something can go wrong. The library itself asks for interrupts, for the
     /// data that DmaMemory::read_data and write_data move, for removal and for resets by a client.
     FaultInjector& faults() noexcept { return faults_; }
+    /// Lets clients order faults, of the kinds that it is told to offer.
+    FaultPort& fault_port() noexcept { return fault_port_; }
+    const FaultPort& fault_port() const noexcept { return fault_port_; }
     /// The memory of a BAR that has shared areas, from the BAR's start; empty for others. What lies outside
     /// the areas is the model's own.
     std::span<std::byte> shared(unsigned bar) const noexcept {
@@ -88,6 +92,7 @@ class PciModel {
   private:
     PciDescription description_;
     FaultInjector faults_;
+    FaultPort fault_port_{faults_};
     ConfigSpaceModel config_;
     Timers timers_;
     Interrupts interrupts_;

@@ -89,7 +89,13 @@ bool inside(const PciModel& model, unsigned region, std::uint64_t offset, std::s
 
 }  // namespace
 
+unsigned region_count(const PciModel& model) noexcept {
+    return model.fault_port().size() == 0 ? fault_port_region : fault_port_region + 1;
+}
+
 std::uint64_t region_size(const PciModel& model, unsigned region) noexcept {
+    if (region == fault_port_region)
+        return model.fault_port().size();
     if (region < bar_count)
         return model.description().bars[region].size;
     if (region == config_region)
@@ -100,6 +106,10 @@ std::uint64_t region_size(const PciModel& model, unsigned region) noexcept {
 int read_region(PciModel& model, unsigned region, std::uint64_t offset, std::span<std::byte> data) {
     if (!inside(model, region, offset, data.size()))
         return EINVAL;
+    if (region == fault_port_region) {
+        model.fault_port().read(offset, data);
+        return 0;
+    }
     if (region == config_region) {
         model.config().read(offset, data);
         if (model.removed())
@@ -119,6 +129,8 @@ int read_region(PciModel& model, unsigned region, std::uint64_t offset, std::spa
 int write_region(PciModel& model, unsigned region, std::uint64_t offset, std::span<const std::byte> data) {
     if (!inside(model, region, offset, data.size()))
         return EINVAL;
+    if (region == fault_port_region)
+        return model.fault_port().write(offset, data) ? 0 : EINVAL;
     if (model.removed())
         return 0;
     if (region == config_region) {

@@ -12,7 +12,9 @@ namespace outboard::sim {
 
 /// Regions are numbered as VFIO does: BARs 0 to 5, ROM, configuration space, VGA.
 inline constexpr unsigned config_region = 7;
-inline constexpr unsigned regions = 9;
+
+/// How many a client is told of: those of PCI, and the fault port where there is one.
+unsigned region_count(const PciModel& model) noexcept;
 
 /// Bytes of a region; 0 when the device does not have it.
 std::uint64_t region_size(const PciModel& model, unsigned region) noexcept;

@@ -136,13 +136,13 @@ Reply RequestHandler::device_info(std::span<const std::byte> body) {
         return failed(EINVAL);
     return reply_with(DeviceInfo{.argument_size = sizeof(DeviceInfo),
                                  .flags = device_flag::reset | device_flag::pci,
-                                 .regions = regions,
+                                 .regions = region_count(model_),
                                  .interrupts = interrupt_index::count});
 }
 
 Reply RequestHandler::region_info(std::span<const std::byte> body) {
     const auto asked = read_at<RegionInfo>(body, 0);
-    if (!asked || asked->argument_size < sizeof(RegionInfo) || asked->index >= regions)
+    if (!asked || asked->argument_size < sizeof(RegionInfo) || asked->index >= region_count(model_))
         return failed(EINVAL);
     RegionInfo info{.argument_size = sizeof(RegionInfo),
                     .flags = 0,
@@ -152,6 +152,8 @@ Reply RequestHandler::region_info(std::span<const std::byte> body) {
                     .offset = 0};
     if (info.size > 0)
         info.flags = region_flag::readable | region_flag::writable;
+    if (asked->index == fault_port_region)
+        return fault_port_info(info, *asked);
     const int file = asked->index < bar_count ? model_.shared_fd(asked->index) : -1;
     if (file < 0 || client_.message_descriptors == 0)
         return reply_with(info);
@@ -178,6 +180,20 @@ Reply RequestHandler::region_info(std::span<const std::byte> body) {
             append(SparseArea{.offset = area.offset, .size = area.size});
     }
     return {.error = 0, .body = body_, .descriptor = file};
+}
+
+/// A region that PCI does not know says of what type it is.
+Reply RequestHandler::fault_port_info(RegionInfo info, const RegionInfo& asked) {
+    constexpr std::uint32_t of_vendor = 1U << 31;
+    info.flags |= region_flag::capabilities;
+    info.capability_offset = sizeof(RegionInfo);
+    info.argument_size += sizeof(RegionType);
+    append(info);
+    if (asked.argument_size >= info.argument_size)
+        append(RegionType{.header = {.id = region_type_capability, .version = 1, .next = 0},
+                          .type = of_vendor | model_.description().vendor,
+                          .subtype = 1});
+    return {.error = 0, .body = body_, .descriptor = -1};
 }
 
 Reply RequestHandler::interrupt_info(std::span<const std::byte> body) {

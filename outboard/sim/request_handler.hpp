@@ -40,6 +40,7 @@ class RequestHandler {
     Reply dma_unmap(std::span<const std::byte> body);
     Reply device_info(std::span<const std::byte> body);
     Reply region_info(std::span<const std::byte> body);
+    Reply fault_port_info(vfio_user::RegionInfo info, const vfio_user::RegionInfo& asked);
     Reply interrupt_info(std::span<const std::byte> body);
     Reply set_interrupts(vfio_user::Message& request);
     Reply region_read(std::span<const std::byte> body);

@@ -72,19 +72,32 @@ serve "$bin/outboard" sim edu --socket "$socket"
 stop HUP
 check 'exit status after SIGHUP' 0 $status
 
-output=$("$bin/outboard" sim edu --socket "$socket" --dma-time soon 2>&1)
+output=$(timeout 10 "$bin/outboard" sim edu --socket "$socket" --dma-time soon 2>&1)
 check 'exit status of a wrong option' 2 $?
 check 'and its message' 'outboard: cannot use --dma-time soon: it is not a time, such as 10us, 100ms or 2s' "$output"
-output=$("$bin/outboard" sim nvme --socket "$socket" --block-size 512,big 2>&1)
+output=$(timeout 10 "$bin/outboard" sim nvme --socket "$socket" --block-size 512,big 2>&1)
 check 'exit status of a wrong block size' 2 $?
 check 'and its message' 'outboard: cannot use --block-size big: it is not a list of numbers, such as 512 or 512,4096' "$output"
-"$bin/outboard" sim teapot --socket "$socket" 2>/dev/null
+timeout 10 "$bin/outboard" sim teapot --socket "$socket" 2>/dev/null
 check 'exit status of an unknown model' 2 $?
 
 serve "$bin/outboard" sim nvme --socket "$socket" --size 16M --namespaces 2 --block-size 512,4096
 check 'a simulated NVMe controller' "vfio-user:$socket  nvme (1234:4e56)" "$ready"
 stop TERM
 check 'which ends by a signal' 0 $status
+
+serve "$bin/outboard" sim ide --socket "$socket" --size 16M --quiet
+output=$("$bin/outboard" faults --device "vfio-user:$socket" 2>&1)
+check 'exit status of a campaign that would overwrite a disk' 2 $?
+check 'and its message' "outboard: cannot run a fault campaign on vfio-user:$socket: it would overwrite what is on the disk; add --destroy-data if that is what you want" "$output"
+output=$("$bin/outboard" faults --device "vfio-user:$socket" --destroy-data --count 50 --seed 7 --json)
+check 'exit status of a campaign on a device that another process serves' 0 $?
+check 'and what it counts' "vfio-user:$socket 50 0 0 0" \
+    "$(printf '%s' "$output" | python3 -c 'import json, sys; d = json.load(sys.stdin); print(d["device"], d["faults"], d["mismatches"], d["hangs"], d["crashes"])')"
+stop TERM
+output=$("$bin/outboard" faults --device 0000:00:04.0 2>&1)
+check 'exit status of a campaign on hardware' 2 $?
+check 'and its message' 'outboard: cannot run a fault campaign on 0000:00:04.0: faults can be brought about in simulated disks only; choose one of ide, nvme, vfio-user:PATH' "$output"
 
 serve "$bin/sum_device" "$socket"
 check 'the example driver on the example device' $((0x61 + 0x62 + 0x63)) "$("$bin/sum_driver" "vfio-user:$socket" abc 2>&1)"

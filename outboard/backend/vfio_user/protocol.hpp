@@ -152,6 +152,15 @@ struct SparseArea {
 };
 static_assert(sizeof(SparseArea) == 16);
 
+/// What a region behind those of PCI is.
+struct RegionType {
+    CapabilityHeader header;
+    std::uint32_t type;
+    std::uint32_t subtype;
+};
+static_assert(sizeof(RegionType) == 16);
+inline constexpr std::uint16_t region_type_capability = 2;
+
 /// Kinds of interrupt, as VFIO numbers them for PCI.
 namespace interrupt_index {
 inline constexpr std::uint32_t intx = 0;

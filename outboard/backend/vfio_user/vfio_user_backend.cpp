@@ -16,6 +16,8 @@ namespace {
 
 /// Room in the first question about a region: some hundred areas.
 constexpr std::uint32_t usual_info_bytes = 4096;
+/// It has fixed addresses, and nothing here wants them.
+constexpr unsigned vga_region = 8;
 /// Register accesses in one region_write_multi.
 constexpr std::size_t most_writes = 64;
 
@@ -58,7 +60,8 @@ VfioUserBackend::VfioUserBackend(const std::string& path, const ClientOptions& o
         throw_problem(name(), device.error());
     resettable_ = device->resettable;
     for (unsigned i = 0; i < region_count && i < device->regions; ++i)
-        places_[i] = ask_region(static_cast<RegionIndex>(i));
+        if (i != vga_region)
+            places_[i] = ask_region(static_cast<RegionIndex>(i));
     if (place(RegionIndex::config).info.size < PCI_STD_HEADER_SIZEOF)
         throw_problem(name(), "its device has no configuration space");
     for (unsigned i = 0; i < interrupts_.size() && i < device->interrupts; ++i)

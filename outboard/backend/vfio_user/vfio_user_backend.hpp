@@ -22,6 +22,9 @@
 
 namespace outboard::vfio_user {
 
+/// The first region behind those of PCI, if the server has one: what it is depends on the device.
+inline constexpr RegionIndex first_region_of_device{9};
+
 struct ClientOptions {
     Duration reply_limit = std::chrono::seconds(5);   ///< for the answer to any command but a reset
     Duration reset_limit = std::chrono::seconds(60);  ///< a reset may take long
@@ -71,7 +74,7 @@ class VfioUserBackend final : public Backend {
     void unmap_dma(std::uint64_t iova, std::uint64_t size) override;
 
   private:
-    static constexpr std::size_t region_count = static_cast<std::size_t>(RegionIndex::config) + 1;
+    static constexpr std::size_t region_count = std::to_underlying(first_region_of_device) + std::size_t{1};
 
     struct Place {
         outboard::RegionInfo info;

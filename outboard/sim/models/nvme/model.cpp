@@ -1,8 +1,10 @@
 #include "outboard/base/error.hpp"
 #include "outboard/sim/models/nvme/controller.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -61,8 +63,7 @@ constexpr std::array faults{FaultKind::interrupt_drop,
                             FaultKind::doorbell_ignored,
                             FaultKind::reset_failure};
 
-std::uint32_t next_block_size(std::string_view& list) {
-    const std::string_view word = list.substr(0, list.find(','));
+std::uint32_t block_size(std::string_view word) {
     std::uint32_t size = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), size);
     if (error != std::errc() || end != word.data() + word.size())
@@ -71,18 +72,28 @@ std::uint32_t next_block_size(std::string_view& list) {
                      .subject = "--block-size " + std::string(word),
                      .cause = "it is not a list of numbers, such as 512 or 512,4096",
                      .remedy = ""});
-    if (word.size() != list.size())
-        list.remove_prefix(word.size() + 1);
     return size;
+}
+
+/// Numbers apart by commas.
+std::vector<std::uint32_t> block_sizes(std::string_view list) {
+    std::vector<std::uint32_t> sizes;
+    for (;;) {
+        const std::size_t comma = list.find(',');
+        sizes.push_back(block_size(list.substr(0, comma)));
+        if (comma == std::string_view::npos)
+            return sizes;
+        list.remove_prefix(comma + 1);
+    }
 }
 
 std::vector<StorageOptions> make_namespaces(const ModelOptions& values) {
     std::vector<StorageOptions> namespaces;
-    std::string_view block_sizes = values.text("block-size");
+    const std::vector<std::uint32_t> sizes = block_sizes(values.text("block-size"));
     const std::string& file = values.text("file");
     for (std::uint64_t id = 1; id <= values.number("namespaces"); ++id) {
         StorageOptions storage{.size = values.bytes("size"),
-                               .block_size = next_block_size(block_sizes),
+                               .block_size = sizes[std::min<std::size_t>(id, sizes.size()) - 1],
                                .write_cache = values.bytes("write-cache")};
         if (values.flag("null"))
             storage.kind = StorageOptions::Kind::null;

@@ -61,6 +61,7 @@ TEST(FaultPlan, SaysWhereItIsWrong) {
     EXPECT_THAT(message("[[fault]]\nkind = 'all-ones'\nafter = '5'"), HasSubstr("'after' is no number"));
     EXPECT_THAT(message("[[fault]]\nkind = 'all-ones'\ndelay_us = 60000001"), HasSubstr("out of range"));
     EXPECT_THAT(message("[fault]\nkind = 'all-ones'"), HasSubstr("'fault' is unknown"));
+    EXPECT_THAT(message("[{"), HasSubstr("cannot read plan, line 1"));  // toml++ asserts that it is not so
 }
 
 TEST(FaultPlan, ReadsAnOption) {

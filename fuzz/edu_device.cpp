@@ -182,7 +182,7 @@ class User {
         if (!fits)
             require(!good, "what does not fit is refused");
         else if (!good && !lying_.broken())
-            require((lying_.last_read(RegionIndex::bar0, 0x98) & 1) == 0 || !bus_master(),
+            require((lying_.last_read() & 1) == 0 || !bus_master(),
                     "a transfer that failed is over, or the device may not master the bus");
     }
 
@@ -198,6 +198,7 @@ void run(Input input) {
     reset_time();
     auto owned = std::make_unique<LyingDevice>(std::make_unique<HonestEdu>(), input);
     LyingDevice& lying = *owned;
+    lying.watch(RegionIndex::bar0, 0x98);
     set_while_asleep([&lying] { return lying.asleep(); });
     {
         RunLoop loop({.entries = 16});

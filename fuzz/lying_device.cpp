@@ -86,9 +86,10 @@ int LyingDevice::read_region(RegionIndex region, std::uint64_t offset, std::span
     }
     if (vanished_)
         std::ranges::fill(data, std::byte{0xff});
-    std::uint64_t told = 0;
-    std::memcpy(&told, data.data(), std::min(data.size(), sizeof told));
-    last_read_[{region, offset}] = told;
+    if (watched_ == std::pair(region, offset)) {
+        last_read_ = 0;
+        std::memcpy(&last_read_, data.data(), std::min(data.size(), sizeof last_read_));
+    }
     return 0;
 }
 
@@ -109,11 +110,6 @@ int LyingDevice::write_region(RegionIndex region, std::uint64_t offset,
     if (lost && region != RegionIndex::config)
         return 0;
     return honest_->write_region(region, offset, data);
-}
-
-std::uint64_t LyingDevice::last_read(RegionIndex region, std::uint64_t offset) const {
-    const auto found = last_read_.find({region, offset});
-    return found != last_read_.end() ? found->second : 0;
 }
 
 std::span<std::byte> LyingDevice::map_region(RegionIndex /*region*/, const MappableArea& /*area*/) {

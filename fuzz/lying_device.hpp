@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fuzz/input.hpp"
@@ -35,8 +36,9 @@ class LyingDevice final : public Backend {
     bool scribbled() const noexcept { return scribbled_; }
     /// An access has failed, or the device is gone for good.
     bool broken() const noexcept { return broken_; }
-    /// What the driver was told when it last read there.
-    std::uint64_t last_read(RegionIndex region, std::uint64_t offset) const;
+    /// Remembers from here on what this register is read as: last_read().
+    void watch(RegionIndex region, std::uint64_t offset) noexcept { watched_ = {region, offset}; }
+    std::uint64_t last_read() const noexcept { return last_read_; }
 
     const std::string& name() const noexcept override { return honest_->name(); }
     RegionInfo region_info(RegionIndex region) const override { return honest_->region_info(region); }
@@ -88,7 +90,8 @@ class LyingDevice final : public Backend {
     bool scribbled_ = false;
     bool broken_ = false;
     bool vanished_ = false;
-    std::map<std::pair<RegionIndex, std::uint64_t>, std::uint64_t> last_read_;
+    std::pair<RegionIndex, std::uint64_t> watched_{RegionIndex::rom, 0};
+    std::uint64_t last_read_ = 0;
     std::vector<int> eventfds_;
     std::map<std::uint64_t, std::span<std::byte>> mappings_;
 };

@@ -2,12 +2,21 @@
 # The guest's half of ./demo: measures an IDE disk under the in-kernel driver and under Outboard, in turns, and has
 # Outboard carry a file system that the in-kernel driver then checks. Writes what bench/measurements.py reads.
 #
-# usage: ide.sh CONTROLLER OUT ROUNDS SECONDS [TREE SUM]
+# usage: ide.sh [--huge-buffers] CONTROLLER OUT ROUNDS SECONDS [TREE SUM]
+#   --huge-buffers  fio's buffers lie in huge pages: how many pieces they have in memory is no matter of luck then
 #   CONTROLLER  PCI address of the IDE controller; the disk is its primary master, of at least 1536 MiB
 #   SECONDS     of one measurement
 #   TREE        block device that holds a tar archive, a source tree and its SHA256SUMS; without it there is no file system
 #   SUM         the sha256 of SHA256SUMS
 set -eu
+buffers=
+if [ "$1" = --huge-buffers ]; then
+    mkdir -p /tmp/huge
+    mount -t hugetlbfs none /tmp/huge
+    echo 4 >/proc/sys/vm/nr_hugepages
+    buffers=--iomem=mmaphuge:/tmp/huge/buffers
+    shift
+fi
 controller=$1 out=$2 rounds=$3 seconds=$4 tree=${5-} sum=${6-}
 
 sysfs=/sys/bus/pci/devices/$controller
@@ -120,7 +129,7 @@ workload() {
 
 with_fio() {
     fio --name=job --filename="$1" --ioengine=$engine --direct=1 --rw=$operation --bs=$block --iodepth=$depth \
-        $range --time_based --runtime="$seconds" --ramp_time=$warm_up --norandommap --randrepeat=1 \
+        $range $buffers --time_based --runtime="$seconds" --ramp_time=$warm_up --norandommap --randrepeat=1 \
         --lat_percentiles=1 --clat_percentiles=0 --percentile_list=50:99:99.9 --output-format=json
 }
 

@@ -69,8 +69,10 @@ const sim::ModelDescription& find_model(std::string_view name) {
     throw Error({.kind = ErrorKind::usage,
                  .action = "run a fault campaign on",
                  .subject = std::string(name),
-                 .cause = "faults can be brought about in simulated disks only",
-                 .remedy = "choose one of: " + known});
+                 .cause = "faults can be brought about in simulated disks of this program only",
+                 .remedy = fmt::format("choose one of {}; a device that another process serves has options for "
+                                       "faults there: outboard sim --help",
+                                       known)});
 }
 
 std::vector<sim::FaultKind> find_kinds(const std::vector<std::string>& names,
@@ -165,7 +167,7 @@ void add_faults_verb(CLI::App& app, Invocation& invocation) {
     const auto words = std::make_shared<Words>();
     CLI::App* const verb = app.add_subcommand(
         "faults", "Let a simulated device go wrong under its driver, and count what comes of it");
-    verb->add_option("--device", words->device, "A simulated device with a disk: ide")->required();
+    verb->add_option("--device", words->device, "A simulated disk, such as ide")->required();
     verb->add_option("--count", words->count, "Faults to bring about")
         ->check(CLI::Range(1, 1000000000))
         ->capture_default_str();

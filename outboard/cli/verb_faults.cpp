@@ -66,13 +66,14 @@ const sim::ModelDescription& find_model(std::string_view name) {
             return *model;
         known += fmt::format("{}{}", known.empty() ? "" : ", ", model->name);
     }
-    throw Error({.kind = ErrorKind::usage,
-                 .action = "run a fault campaign on",
-                 .subject = std::string(name),
-                 .cause = "faults can be brought about in simulated disks of this program only",
-                 .remedy = fmt::format("choose one of {}; a device that another process serves has options for "
-                                       "faults there: outboard sim --help",
-                                       known)});
+    throw Error(
+        {.kind = ErrorKind::usage,
+         .action = "run a fault campaign on",
+         .subject = std::string(name),
+         .cause = "faults can be brought about in simulated disks of this program only",
+         .remedy = fmt::format("choose one of {}; a device that another process serves has options for "
+                               "faults there: outboard sim --help",
+                               known)});
 }
 
 std::vector<sim::FaultKind> find_kinds(const std::vector<std::string>& names,

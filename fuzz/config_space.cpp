@@ -5,11 +5,11 @@
 #include <set>
 #include <vector>
 
-#include "fuzz/input.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 
 namespace outboard::fuzz {
-namespace {
+namespace {}  // namespace
 
 void run(Input input) {
     const std::span<const std::byte> bytes = input.take_rest();
@@ -27,10 +27,4 @@ void run(Input input) {
     require(parse_identity(bytes) == parse_identity(padded), "bytes that are missing read as zero");
 }
 
-}  // namespace
 }  // namespace outboard::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    outboard::fuzz::run({data, size});
-    return 0;
-}

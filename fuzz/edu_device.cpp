@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "fuzz/input.hpp"
 #include "fuzz/lying_device.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 #include "fuzz/virtual_time.hpp"
 #include <sys/eventfd.h>
 
@@ -194,6 +194,8 @@ class User {
     RunLoop& loop_;
 };
 
+}  // namespace
+
 void run(Input input) {
     reset_time();
     auto owned = std::make_unique<LyingDevice>(std::make_unique<HonestEdu>(), input);
@@ -209,10 +211,4 @@ void run(Input input) {
     set_while_asleep({});
 }
 
-}  // namespace
 }  // namespace outboard::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    outboard::fuzz::run({data, size});
-    return 0;
-}

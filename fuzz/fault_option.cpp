@@ -6,8 +6,8 @@
 #include <limits>
 #include <string>
 
-#include "fuzz/input.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 #include <fmt/format.h>
 
 namespace outboard::fuzz {
@@ -55,11 +55,11 @@ void read_values(std::string_view text) {
 }
 
 }  // namespace
-}  // namespace outboard::fuzz
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    const std::string_view text = outboard::fuzz::Input(data, size).take_text();
-    outboard::fuzz::read_rule(text);
-    outboard::fuzz::read_values(text);
-    return 0;
+void run(Input input) {
+    const std::string_view text = input.take_text();
+    read_rule(text);
+    read_values(text);
 }
+
+}  // namespace outboard::fuzz

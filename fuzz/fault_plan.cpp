@@ -4,8 +4,8 @@
 #include <limits>
 #include <string>
 
-#include "fuzz/input.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 #include <fmt/format.h>
 
 namespace outboard::fuzz {
@@ -21,6 +21,8 @@ std::string written(const sim::FaultPlan& plan) {
     }
     return text;
 }
+
+}  // namespace
 
 void run(Input input) {
     const auto parse = [](std::string_view text) {
@@ -40,10 +42,4 @@ void run(Input input) {
     require(written(*again) == text, "and is the same plan");
 }
 
-}  // namespace
 }  // namespace outboard::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    outboard::fuzz::run({data, size});
-    return 0;
-}

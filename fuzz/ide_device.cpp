@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "fuzz/input.hpp"
 #include "fuzz/lying_device.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 #include "fuzz/virtual_time.hpp"
 #include "tests/drivers/ide/fake_ide.hpp"
 
@@ -177,6 +177,8 @@ void drive(Input& input, Device& device, RunLoop& loop) {
     require(Clock::now() - end < 20s, "shutting down ends in time");
 }
 
+}  // namespace
+
 void run(Input input) {
     reset_time();
     auto owned = std::make_unique<LyingDevice>(make_honest(input), input);
@@ -196,10 +198,4 @@ void run(Input input) {
     set_while_asleep({});
 }
 
-}  // namespace
 }  // namespace outboard::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    outboard::fuzz::run({data, size});
-    return 0;
-}

@@ -6,8 +6,8 @@
 #include <bit>
 #include <string>
 
-#include "fuzz/input.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 
 namespace outboard::fuzz {
 namespace {
@@ -25,6 +25,8 @@ void require_mode(const std::optional<ide::TransferMode>& mode) {
     require(text.starts_with("UDMA") || text.starts_with("MWDMA"), "a DMA mode is one of DMA");
     require((mode->code & 7) <= 6, "there is such a mode");
 }
+
+}  // namespace
 
 void run(Input input) {
     std::array<std::uint16_t, 256> words{};
@@ -52,10 +54,4 @@ void run(Input input) {
     require_mode(identity->best_dma);
 }
 
-}  // namespace
 }  // namespace outboard::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    outboard::fuzz::run({data, size});
-    return 0;
-}

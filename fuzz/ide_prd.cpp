@@ -4,8 +4,8 @@
 #include <utility>
 #include <vector>
 
-#include "fuzz/input.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 
 namespace outboard::fuzz {
 namespace {
@@ -37,6 +37,8 @@ Pieces walk(std::span<const ide::PrdEntry> entries, std::uint32_t largest) {
     }
     return pieces;
 }
+
+}  // namespace
 
 void run(Input input) {
     const std::uint32_t largest = 0x10000U >> input.below(8);
@@ -71,10 +73,4 @@ void run(Input input) {
             "a table describes what was appended");
 }
 
-}  // namespace
 }  // namespace outboard::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    outboard::fuzz::run({data, size});
-    return 0;
-}

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "fuzz/input.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 
 namespace outboard::fuzz {
 namespace {
@@ -28,6 +28,8 @@ std::string reassembled(std::string_view stream, std::size_t piece, bool& broken
     return bytes;
 }
 
+}  // namespace
+
 void run(Input input) {
     const std::size_t piece = 1 + input.below(64);
     const std::string_view stream = input.take_text();
@@ -39,10 +41,4 @@ void run(Input input) {
             "the size of the pieces makes no difference");
 }
 
-}  // namespace
 }  // namespace outboard::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    outboard::fuzz::run({data, size});
-    return 0;
-}

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "fuzz/input.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 
 namespace outboard::fuzz {
 namespace {
@@ -65,6 +65,8 @@ void read_modules(const std::string& text) {
     require(reduced_aliases(text, {names.begin(), names.end()}).size() <= text.size() + 1, "nor here");
 }
 
+}  // namespace
+
 void run(Input input) {
     const unsigned kind = input.below(5);
     const std::string text(input.take_text());
@@ -90,10 +92,4 @@ void run(Input input) {
     }
 }
 
-}  // namespace
 }  // namespace outboard::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    outboard::fuzz::run({data, size});
-    return 0;
-}

@@ -2,8 +2,8 @@
 #include "outboard/backend/device_name.hpp"
 #include "outboard/backend/pci/iommu_faults.hpp"
 
-#include "fuzz/input.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 #include <fmt/format.h>
 
 namespace outboard::fuzz {
@@ -35,11 +35,11 @@ void read_fault(std::string_view line) {
 }
 
 }  // namespace
-}  // namespace outboard::fuzz
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    const std::string_view text = outboard::fuzz::Input(data, size).take_text();
-    outboard::fuzz::read_name(text);
-    outboard::fuzz::read_fault(text);
-    return 0;
+void run(Input input) {
+    const std::string_view text = input.take_text();
+    read_name(text);
+    read_fault(text);
 }
+
+}  // namespace outboard::fuzz

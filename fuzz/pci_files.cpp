@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "fuzz/input.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 #include "tests/support/fake_machine.hpp"
 
 namespace outboard::fuzz {
@@ -59,6 +59,8 @@ void read_machine(unsigned which, const std::string& text) {
     test::FakeMachine::put(machine.files[which], machine.texts[which]);
 }
 
+}  // namespace
+
 void run(Input input) {
     const unsigned which = input.below(12);
     const std::string text(input.take_text());
@@ -72,10 +74,4 @@ void run(Input input) {
             "everything has a name");
 }
 
-}  // namespace
 }  // namespace outboard::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    outboard::fuzz::run({data, size});
-    return 0;
-}

@@ -5,11 +5,11 @@
 
 #include <vector>
 
-#include "fuzz/input.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 
 namespace outboard::fuzz {
-namespace {
+namespace {}  // namespace
 
 void run(Input input) {
     const sim::Agreement agreement = sim::negotiate(input.take_rest());
@@ -24,10 +24,4 @@ void run(Input input) {
     require(vfio_user::parse_version(reply, 0).has_value(), "our own client understands the reply");
 }
 
-}  // namespace
 }  // namespace outboard::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    outboard::fuzz::run({data, size});
-    return 0;
-}

@@ -8,8 +8,8 @@
 #include <cstring>
 #include <span>
 
-#include "fuzz/input.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 #include "fuzz/virtual_time.hpp"
 #include <sys/mman.h>
 #include <unistd.h>
@@ -201,6 +201,8 @@ class HostileDriver {
     std::array<std::uint32_t, 3> tails_{};
 };
 
+}  // namespace
+
 void run(Input input) {
     reset_time();
     const auto choice = input.take<std::uint8_t>();
@@ -220,10 +222,4 @@ void run(Input input) {
     model.dma().clear();
 }
 
-}  // namespace
 }  // namespace outboard::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    outboard::fuzz::run({data, size});
-    return 0;
-}

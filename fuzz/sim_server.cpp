@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "fuzz/input.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 #include "fuzz/virtual_time.hpp"
 #include "tests/sim/test_model.hpp"
 #include <sys/eventfd.h>
@@ -257,6 +257,8 @@ void serve(sim::PciModel& model, sim::Session& session, const Client& client) {
     require(error > 0 && !session.end_cause(error).empty(), "an end has a reason");
 }
 
+}  // namespace
+
 void run(Input input) {
     reset_time();
     const auto model = make_model(input);
@@ -273,10 +275,4 @@ void run(Input input) {
     require(model->dma().mappings() == 0, "nothing of a client stays mapped when it has left");
 }
 
-}  // namespace
 }  // namespace outboard::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    outboard::fuzz::run({data, size});
-    return 0;
-}

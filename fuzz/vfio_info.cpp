@@ -3,11 +3,11 @@
 
 #include <algorithm>
 
-#include "fuzz/input.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 
 namespace outboard::fuzz {
-namespace {
+namespace {}  // namespace
 
 void run(Input input) {
     const auto first = input.take<std::uint16_t>();
@@ -29,10 +29,4 @@ void run(Input input) {
             "no range ends before it begins");
 }
 
-}  // namespace
 }  // namespace outboard::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    outboard::fuzz::run({data, size});
-    return 0;
-}

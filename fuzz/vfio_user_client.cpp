@@ -12,9 +12,9 @@
 #include <thread>
 #include <utility>
 
-#include "fuzz/input.hpp"
 #include "fuzz/lying_server.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -189,6 +189,8 @@ class User {
     unsigned sum_ = 0;
 };
 
+}  // namespace
+
 void run(Input input) {
     static ServerThread thread;
     std::array<int, 2> sockets{};
@@ -212,10 +214,4 @@ void run(Input input) {
     thread.finish();
 }
 
-}  // namespace
 }  // namespace outboard::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    outboard::fuzz::run({data, size});
-    return 0;
-}

@@ -5,8 +5,8 @@
 #include <bit>
 #include <limits>
 
-#include "fuzz/input.hpp"
 #include "fuzz/require.hpp"
+#include "fuzz/target.hpp"
 
 namespace outboard::fuzz {
 namespace {
@@ -48,6 +48,8 @@ void read_region(std::span<const std::byte> body, std::uint32_t index, std::size
     }
 }
 
+}  // namespace
+
 void run(Input input) {
     const unsigned kind = input.below(4);
     const std::size_t descriptors = input.below(5);
@@ -70,10 +72,4 @@ void run(Input input) {
     }
 }
 
-}  // namespace
 }  // namespace outboard::fuzz
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    outboard::fuzz::run({data, size});
-    return 0;
-}

@@ -159,9 +159,9 @@ FaultRule parse_fault_rule(std::string_view text) {
         const std::size_t equals = word.find('=');
         const std::string_view digits = equals == std::string_view::npos ? "" : word.substr(equals + 1);
         std::uint64_t value = 0;
-        const char* const last = digits.data() + digits.size();
-        const auto parsed = std::from_chars(digits.data(), last, value);
-        if (parsed.ec != std::errc() || parsed.ptr != last || !set(rule, word.substr(0, equals), value))
+        const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+        if (parsed.ec != std::errc() || parsed.ptr != digits.data() + digits.size() ||
+            !set(rule, word.substr(0, equals), value))
             throw_bad(subject,
                       fmt::format("'{}' is not after=, one_in= (1 or more), count= or delay_us= (at most "
                                   "{}) with a number",

@@ -21,7 +21,7 @@ using std::chrono::nanoseconds;
 
 constexpr nanoseconds beginning = std::chrono::hours(1);
 /// Each look at the clock takes a little, so that a loop that looks without waiting comes to its deadline.
-constexpr nanoseconds look_time{100};
+constexpr nanoseconds look_time{1000};
 
 nanoseconds now = beginning;
 

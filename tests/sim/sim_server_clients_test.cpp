@@ -260,6 +260,7 @@ TEST_F(SimClients, OneThatShortensItsMemoryDoesNotEndTheServer) {
     ASSERT_EQ(::ftruncate(file.get(), 16 * page), 0);
     const DmaMap map{.argument_size = 32, .flags = 3, .offset = 0, .address = 0, .size = 16 * page};
     EXPECT_EQ(client.ask(Command::dma_map, map, {file.get()}).error(), 0);
+    EXPECT_TRUE(client.works());  // so it is mapped now
     ASSERT_EQ(::ftruncate(file.get(), 0), 0);
     client.write(config, 4, 2, 4);
     client.write(0, 32, 8, 16 * page);

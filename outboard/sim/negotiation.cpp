@@ -8,6 +8,7 @@
 #include <limits>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -71,10 +72,12 @@ Agreement negotiate(std::span<const std::byte> body) {
         const auto text = text_of(rest);
         if (!text)
             return refused(EINVAL);
-        const json document = json::parse(*text, nullptr, false);
+        json document = json::parse(*text, nullptr, false);
         if (!document.is_object())
             return refused(EINVAL);
-        offered = document.value("capabilities", json::object());
+        // Not copied: a copy takes a stack as deep as the text is nested.
+        if (const auto found = document.find("capabilities"); found != document.end())
+            offered = std::move(*found);
         if (!offered.is_object() ||
             !read_number(offered, "max_msg_fds", 0, agreement.client.message_descriptors) ||
             !read_number(offered, "max_data_xfer_size", 1, agreement.client.transfer_bytes))

@@ -121,6 +121,12 @@ TEST_F(Usage, AnInterfaceThatIsDownDoesNot) {
     EXPECT_THAT(users(), IsEmpty());
 }
 
+TEST_F(Usage, AnInterfaceThatGoesMeanwhileDoesNotCount) {
+    machine.add_interface(machine.device_path(name), "eth0", "");
+    machine.put(machine.device_path(name) / "net/eth0/flags", "");
+    EXPECT_THAT(users(), IsEmpty());
+}
+
 TEST_F(Usage, AProcessThatHasTheDiskOpenCounts) {
     add_disk();
     machine.add_process(812, "fio", "/dev/sda");

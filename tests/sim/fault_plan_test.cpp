@@ -61,6 +61,12 @@ TEST(FaultPlan, SaysWhereItIsWrong) {
     EXPECT_THAT(message("[[fault]]\nkind = 'all-ones'\nafter = '5'"), HasSubstr("'after' is no number"));
     EXPECT_THAT(message("[[fault]]\nkind = 'all-ones'\ndelay_us = 60000001"), HasSubstr("out of range"));
     EXPECT_THAT(message("[fault]\nkind = 'all-ones'"), HasSubstr("'fault' is unknown"));
+    EXPECT_THAT(message("[{"), HasSubstr("cannot read plan, line 1"));  // toml++ asserts that it is not so
+    EXPECT_THAT(message("\u0264["), HasSubstr("cannot read plan, line 1"));  // toml++ has undefined behaviour
+}
+
+TEST(FaultPlan, CommentsMayHaveAnyCharacter) {
+    EXPECT_EQ(parse_fault_plan("\xef\xbb\xbf# h\u00f6chstens \u0264\nseed = 7 # \u00e9\n", "plan").seed, 7U);
 }
 
 TEST(FaultPlan, ReadsAnOption) {

@@ -74,6 +74,11 @@ TEST(SimNegotiation, NonsenseIsRefused) {
         EXPECT_EQ(propose(0, 1, text).error, EINVAL) << text.substr(0, 60);
 }
 
+TEST(SimNegotiation, DepthCostsNoStack) {
+    const std::string deep = std::string(500000, '[') + std::string(500000, ']');
+    EXPECT_EQ(propose(0, 1, "{\"capabilities\":{\"new\":" + deep + "}}" + "\0"s).error, 0);
+}
+
 TEST(SimNegotiation, HugeLimitsAreCutToWhatCanBeUsed) {
     EXPECT_EQ(propose(0, 1, "{\"capabilities\":{\"max_data_xfer_size\":18446744073709551615}}\0"s)
                   .client.transfer_bytes,

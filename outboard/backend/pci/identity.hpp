@@ -15,6 +15,8 @@ struct PciIdentity {
     std::uint8_t base_class = 0;
     std::uint8_t sub_class = 0;
     std::uint8_t programming_interface = 0;
+
+    friend constexpr bool operator==(const PciIdentity&, const PciIdentity&) noexcept = default;
 };
 
 }  // namespace outboard

@@ -208,9 +208,12 @@ class Usage {
             std::error_code error;
             if (!belongs_to(fs::canonical(interface, error), device_.path))
                 continue;
-            std::string flags = try_read_text(interface / "flags").value_or("0x0");
+            const std::string flags = try_read_text(interface / "flags").value_or("");
+            std::string_view digits = flags;
+            if (digits.starts_with("0x"))
+                digits.remove_prefix(2);
             unsigned value = 0;
-            std::from_chars(flags.data() + 2, flags.data() + flags.size(), value, 16);
+            std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
             if ((value & IFF_UP) != 0)
                 add(fmt::format("network interface {} is up", interface.filename().string()));
         }

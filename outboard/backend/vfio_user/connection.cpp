@@ -1,6 +1,5 @@
 #include "outboard/backend/vfio_user/connection.hpp"
 
-#include "outboard/backend/vfio_user/connect.hpp"
 #include "outboard/base/bytes.hpp"
 #include "outboard/base/error.hpp"
 
@@ -52,12 +51,12 @@ ErrorKind end_kind(int error) {
 
 }  // namespace
 
-Connection::Connection(const std::string& path, std::string name, Duration limit)
+Connection::Connection(Fd socket, std::string name, Duration limit)
     : name_(std::move(name)), limit_(limit), stop_(::eventfd(0, EFD_CLOEXEC)) {
     if (!stop_)
         throw_errno(errno, "create an eventfd for", name_);
-    socket_.emplace(connect_to(path, name_, limit), MessageLimits{.bytes = client_max_transfer_bytes + 4096,
-                                                                  .descriptors = client_max_descriptors});
+    socket_.emplace(std::move(socket), MessageLimits{.bytes = client_max_transfer_bytes + 4096,
+                                                     .descriptors = client_max_descriptors});
     agree(limit);
     // Signals are for the program's own threads.
     sigset_t all;

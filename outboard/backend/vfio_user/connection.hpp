@@ -45,9 +45,9 @@ struct Answer {
 /// it.
 class Connection {
   public:
-    /// Connects to the server at `path` and agrees with it on a version, each within `limit`. Throws Error:
-    /// not_found or not_permitted for the path, busy when the server does not take another client.
-    Connection(const std::string& path, std::string name, Duration limit);
+    /// Agrees with the server behind `socket`, which is connected and in blocking mode, on a version within
+    /// `limit`. Throws Error: busy when the server does not take another client.
+    Connection(Fd socket, std::string name, Duration limit);
     /// Closes it. The server keeps what it was not told to give up.
     ~Connection();
     Connection(const Connection&) = delete;

@@ -6,6 +6,7 @@
 #include <bit>
 #include <limits>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -49,7 +50,8 @@ std::expected<Json, std::string> parse_capabilities(std::span<const std::byte> d
         return Json::object();
     if (!found->is_object())
         return Problem("its capabilities are no JSON object");
-    return *found;
+    // Not copied: a copy takes a stack as deep as the text is nested.
+    return std::move(*found);
 }
 
 /// Empty, or what is wrong.

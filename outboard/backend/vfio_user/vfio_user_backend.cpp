@@ -1,5 +1,6 @@
 #include "outboard/backend/vfio_user/vfio_user_backend.hpp"
 
+#include "outboard/backend/vfio_user/connect.hpp"
 #include "outboard/base/bytes.hpp"
 #include "outboard/base/error.hpp"
 
@@ -42,12 +43,18 @@ std::span<std::byte> writable_bytes_of(T& value) noexcept {
 
 std::unique_ptr<VfioUserBackend> VfioUserBackend::open(const std::string& path,
                                                        const ClientOptions& options) {
-    return std::unique_ptr<VfioUserBackend>(new VfioUserBackend(path, options));
+    std::string name = std::string(DeviceName::vfio_user_prefix) + path;
+    Fd socket = connect_to(path, name, options.reply_limit);
+    return open_on(std::move(socket), std::move(name), options);
 }
 
-VfioUserBackend::VfioUserBackend(const std::string& path, const ClientOptions& options)
-    : options_(options),
-      connection_(path, std::string(DeviceName::vfio_user_prefix) + path, options.reply_limit) {
+std::unique_ptr<VfioUserBackend> VfioUserBackend::open_on(Fd socket, std::string name,
+                                                          const ClientOptions& options) {
+    return std::unique_ptr<VfioUserBackend>(new VfioUserBackend(std::move(socket), std::move(name), options));
+}
+
+VfioUserBackend::VfioUserBackend(Fd socket, std::string device_name, const ClientOptions& options)
+    : options_(options), connection_(std::move(socket), std::move(device_name), options.reply_limit) {
     DeviceInfo question{};
     question.argument_size = sizeof question;
     Answer answer;

@@ -41,6 +41,11 @@ class VfioUserBackend final : public Backend {
     /// server's description of the device contradicts itself.
     static std::unique_ptr<VfioUserBackend> open(const std::string& path, const ClientOptions& options = {});
 
+    /// The same over a socket that is connected already and in blocking mode. `name` is what messages call
+    /// the device.
+    static std::unique_ptr<VfioUserBackend> open_on(Fd socket, std::string name,
+                                                    const ClientOptions& options = {});
+
     ~VfioUserBackend() override;
 
     const std::string& name() const noexcept override { return connection_.name(); }
@@ -81,7 +86,7 @@ class VfioUserBackend final : public Backend {
         std::vector<GuardedMapping> mapped;  ///< for each of info.mappable
     };
 
-    VfioUserBackend(const std::string& path, const ClientOptions& options);
+    VfioUserBackend(Fd socket, std::string device_name, const ClientOptions& options);
 
     Place ask_region(RegionIndex region);
     ServerInterrupts ask_interrupts(InterruptKind kind);

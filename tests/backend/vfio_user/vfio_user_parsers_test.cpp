@@ -81,6 +81,11 @@ TEST(VfioUserVersion, CapabilitiesAreReadAndCutToWhatIsPossible) {
     EXPECT_EQ(parse_version(version_body(R"({"capabilities": {"pgsizes": 512}})"), 0)->dma_page_size, page);
 }
 
+TEST(VfioUserVersion, DepthCostsNoStack) {
+    const std::string deep = std::string(500000, '[') + std::string(500000, ']');
+    EXPECT_TRUE(parse_version(version_body("{\"capabilities\": {\"new\": " + deep + "}}"), 0));
+}
+
 TEST(VfioUserVersion, ATwinSocketThatIsNotSupportedIsNone) {
     for (const char* const text :
          {R"({"capabilities": {"twin_socket": {}}})",

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <utility>
 
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -85,6 +86,10 @@ std::size_t take_slot(std::span<std::byte> bytes) {
     return slots;
 }
 
+bool is_memory(const struct statfs& filesystem) {
+    return filesystem.f_type == TMPFS_MAGIC || filesystem.f_type == HUGETLBFS_MAGIC;
+}
+
 void give_slot(std::size_t slot) {
     const std::scoped_lock lock(table_mutex);
     table[slot].size.store(0, std::memory_order_release);
@@ -110,13 +115,31 @@ GuardedMapping::~GuardedMapping() {
     release();
 }
 
+int GuardedMapping::check(int file, std::uint64_t offset, std::uint64_t size, int protection) noexcept {
+    struct stat status{};
+    if (::fstat(file, &status) != 0)
+        return errno;
+    if (!S_ISREG(status.st_mode))
+        return EOPNOTSUPP;
+    const auto file_size = static_cast<std::uint64_t>(status.st_size);
+    if (size != 0 && offset <= file_size && size <= file_size - offset) {
+        // mmap(2): reading is always needed, and for a shared mapping that is written both are.
+        const int access = ::fcntl(file, F_GETFL) & O_ACCMODE;
+        const bool allowed = access == O_RDWR || (access == O_RDONLY && (protection & PROT_WRITE) == 0);
+        return allowed ? 0 : EACCES;
+    }
+    struct statfs filesystem{};
+    if (::fstatfs(file, &filesystem) != 0)
+        return errno;
+    return is_memory(filesystem) ? EINVAL : EOPNOTSUPP;
+}
+
 int GuardedMapping::map(int file, std::uint64_t offset, std::uint64_t size, int protection) noexcept {
     struct stat status{};
     struct statfs filesystem{};
     if (::fstat(file, &status) != 0 || ::fstatfs(file, &filesystem) != 0)
         return errno;
-    if (!S_ISREG(status.st_mode) ||
-        (filesystem.f_type != TMPFS_MAGIC && filesystem.f_type != HUGETLBFS_MAGIC))
+    if (!S_ISREG(status.st_mode) || !is_memory(filesystem))
         return EOPNOTSUPP;
     const auto file_size = static_cast<std::uint64_t>(status.st_size);
     if (size == 0 || offset > file_size || size > file_size - offset)

@@ -20,6 +20,11 @@ class GuardedMapping {
     GuardedMapping& operator=(const GuardedMapping&) = delete;
     ~GuardedMapping();
 
+    /// What can be said without mapping: EINVAL and EOPNOTSUPP as with map(), which may find more, and EACCES
+    /// for a file that is not open for that. Returns 0 or an errno value.
+    [[nodiscard]] static int check(int file, std::uint64_t offset, std::uint64_t size,
+                                   int protection) noexcept;
+
     /// Maps `size` bytes at `offset` of `file`, which may be closed afterwards; `protection` as for mmap(2).
     /// EOPNOTSUPP: the file is not kept in memory (tmpfs, memfd, hugetlbfs), so that an access may take for
     /// ever; EINVAL: the file is shorter; ENOSPC: too many mappings. Returns 0 or an errno value.

@@ -24,7 +24,7 @@ constexpr Duration hang = 10s;
 /// A fault that has no opportunity in so many requests is given up.
 constexpr std::uint64_t patience = 2000;
 /// Requests after each fault that show that the device works, and flush out what comes late.
-constexpr std::uint64_t probes = 2 * VerifyingLoad::depth;
+constexpr std::uint64_t probes = VerifyingLoad::depth;
 /// The part of the disk that is used: small, so that every sector is written and read often.
 constexpr std::uint64_t used_bytes = std::uint64_t{4} << 20;
 constexpr unsigned restarts = 3;

@@ -1,20 +1,44 @@
 #include "outboard/sim/dma_memory.hpp"
 
+#include "outboard/base/error.hpp"
+
 #include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 
 namespace outboard::sim {
 
+namespace {
+
+int protection_of(DmaRights rights) noexcept {
+    return (rights.readable ? PROT_READ : 0) | (rights.writable ? PROT_WRITE : 0);
+}
+
+}  // namespace
+
 // ---- what the client maps ----
 
 int DmaMemory::add(std::uint64_t iova, std::uint64_t size, DmaRights rights, const Fd& file,
                    std::uint64_t offset) {
+    Fd own;
+    if (file) {
+        own.reset(::fcntl(file.get(), F_DUPFD_CLOEXEC, 0));
+        if (!own)
+            return errno;
+    }
+    const int error = begin_adding(iova, size, rights, std::move(own), offset);
+    finish_adding();
+    return error;
+}
+
+int DmaMemory::begin_adding(std::uint64_t iova, std::uint64_t size, DmaRights rights, Fd file,
+                            std::uint64_t offset) {
     if (size == 0 || iova % page_size != 0 || size % page_size != 0 || iova + (size - 1) < iova)
         return EINVAL;
     if (!rights.readable && !rights.writable)
@@ -26,16 +50,28 @@ int DmaMemory::add(std::uint64_t iova, std::uint64_t size, DmaRights rights, con
         return EEXIST;
     if (next != mappings_.begin() && iova - std::prev(next)->iova < std::prev(next)->size)
         return EEXIST;
-    Mapping mapping{.iova = iova, .size = size, .rights = rights, .memory = {}};
     if (file) {
-        const int protection = (rights.readable ? PROT_READ : 0) | (rights.writable ? PROT_WRITE : 0);
-        const int error = mapping.memory.map(file.get(), offset, size, protection);
+        const int error = GuardedMapping::check(file.get(), offset, size, protection_of(rights));
         if (error != 0 && error != EOPNOTSUPP)
             return error;
+        if (error == 0)
+            unfinished_ = Unfinished{.iova = iova, .file = std::move(file), .offset = offset};
     }
-    mappings_.insert(next, std::move(mapping));
+    mappings_.insert(next, Mapping{.iova = iova, .size = size, .rights = rights, .memory = {}});
     ++generation_;
     return 0;
+}
+
+void DmaMemory::finish_adding() noexcept {
+    if (!unfinished_)
+        return;
+    const auto found = std::ranges::lower_bound(mappings_, unfinished_->iova, {}, &Mapping::iova);
+    if (const int error = found->memory.map(unfinished_->file.get(), unfinished_->offset, found->size,
+                                            protection_of(found->rights));
+        error != 0 && log_)
+        log_(fmt::format("DMA memory at {:#x} is reached by messages: its file cannot be mapped ({})",
+                         found->iova, errno_text(error)));
+    unfinished_.reset();
 }
 
 int DmaMemory::remove(std::uint64_t iova, std::uint64_t size) noexcept {
@@ -48,6 +84,7 @@ int DmaMemory::remove(std::uint64_t iova, std::uint64_t size) noexcept {
 }
 
 void DmaMemory::clear() noexcept {
+    unfinished_.reset();
     mappings_.clear();
     ++generation_;
 }
@@ -151,10 +188,11 @@ bool DmaMemory::write_data(std::uint64_t iova, std::span<const std::byte> data) 
 
 std::span<std::byte> DmaMemory::data_window(std::uint64_t iova, std::uint64_t size,
                                             DmaRights wanted) noexcept {
-    for (const FaultKind kind :
-         {FaultKind::dma_short, FaultKind::dma_misplaced, FaultKind::data_stale, FaultKind::data_torn})
-        if (faults_.may_strike(kind))
-            return {};
+    if (faults_.may_strike()) [[unlikely]]
+        for (const FaultKind kind :
+             {FaultKind::dma_short, FaultKind::dma_misplaced, FaultKind::data_stale, FaultKind::data_torn})
+            if (faults_.may_strike(kind))
+                return {};
     return window(iova, size, wanted);
 }
 

@@ -80,6 +80,12 @@ class DmaMemory {
     /// many.
     [[nodiscard]] int add(std::uint64_t iova, std::uint64_t size, DmaRights rights, const Fd& file,
                           std::uint64_t offset);
+    /// The same for a server that answers first, so that its client need not wait for the file to be mapped:
+    /// what is wrong is found here, and finish_adding() does the rest before the memory is used. A file that
+    /// turns out not to be mappable then is reached by messages.
+    [[nodiscard]] int begin_adding(std::uint64_t iova, std::uint64_t size, DmaRights rights, Fd file,
+                                   std::uint64_t offset);
+    void finish_adding() noexcept;
     /// Removes a mapping exactly as it was added. ENOENT: there is none.
     [[nodiscard]] int remove(std::uint64_t iova, std::uint64_t size) noexcept;
     void clear() noexcept;
@@ -118,7 +124,15 @@ class DmaMemory {
     bool transfer(std::uint64_t iova, std::span<Byte> data, Allowed allowed, Copy copy) noexcept;
     void count_fault(Counter& counter, const char* access, std::uint64_t iova, std::size_t size) noexcept;
 
+    /// A mapping whose file is mapped later.
+    struct Unfinished {
+        std::uint64_t iova = 0;
+        Fd file;
+        std::uint64_t offset = 0;
+    };
+
     FaultInjector& faults_;
+    std::optional<Unfinished> unfinished_;
     std::vector<Mapping> mappings_;  ///< ascending, never overlapping
     std::size_t last_ = 0;           ///< where the last access was
     bool bus_master_ = false;

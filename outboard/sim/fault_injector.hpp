@@ -39,10 +39,11 @@ class FaultInjector {
         return decide(kind);
     }
 
-    /// False: an opportunity of this kind now would pass.
+    /// False: an opportunity of this kind, or of any, would pass now.
     bool may_strike(FaultKind kind) const noexcept {
-        return ((armed_ | ordered_.load(std::memory_order_relaxed)) >> static_cast<unsigned>(kind) & 1) != 0;
+        return (expected() >> static_cast<unsigned>(kind) & 1) != 0;
     }
+    bool may_strike() const noexcept { return expected() != 0; }
 
     /// The next opportunity of this kind strikes, whatever the plan says. Any thread.
     void order(FaultKind kind) noexcept {
@@ -72,6 +73,7 @@ class FaultInjector {
         std::uint64_t state = 0;  ///< of its random numbers
     };
 
+    std::uint32_t expected() const noexcept { return armed_ | ordered_.load(std::memory_order_relaxed); }
     std::optional<Strike> decide(FaultKind kind) noexcept;
 
     std::array<Kind, fault_kinds> kinds_{};

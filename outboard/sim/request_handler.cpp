@@ -105,11 +105,11 @@ Reply RequestHandler::dma_map(Message& request) {
     if (!map || map->argument_size < sizeof(DmaMap) || request.descriptors.size() > 1 ||
         (map->flags & ~(dma_flag::readable | dma_flag::writable)) != 0)
         return failed(EINVAL);
-    const Fd file = request.descriptors.empty() ? Fd() : std::move(request.descriptors.front());
-    return failed(model_.dma().add(map->address, map->size,
-                                   {.readable = (map->flags & dma_flag::readable) != 0,
-                                    .writable = (map->flags & dma_flag::writable) != 0},
-                                   file, map->offset));
+    Fd file = request.descriptors.empty() ? Fd() : std::move(request.descriptors.front());
+    return failed(model_.dma().begin_adding(map->address, map->size,
+                                            {.readable = (map->flags & dma_flag::readable) != 0,
+                                             .writable = (map->flags & dma_flag::writable) != 0},
+                                            std::move(file), map->offset));
 }
 
 Reply RequestHandler::dma_unmap(std::span<const std::byte> body) {

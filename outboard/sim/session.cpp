@@ -83,6 +83,7 @@ int Session::answer(Message& request) noexcept {
         if (error != 0)
             return end(error, "it does not read the answers");
     }
+    model_.dma().finish_adding();
     if (handler_.refused())
         return end(EPROTO, "no version of the protocol could be agreed on");
     return 0;

@@ -2,10 +2,13 @@
 
 #include "outboard/base/error.hpp"
 #include "outboard/base/file.hpp"
+#include "outboard/runtime/clock.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include <fcntl.h>
@@ -20,6 +23,7 @@ namespace outboard::sim {
 namespace {
 
 namespace fs = std::filesystem;
+using namespace std::chrono_literals;
 
 sockaddr_un address_of(const fs::path& path) {
     sockaddr_un address{};
@@ -74,6 +78,22 @@ void remove_stale(const fs::path& path, const sockaddr_un& address) {
         throw_errno(errno, "remove the stale socket", path.native());
 }
 
+/// Servers hold such a lock for an instant only; a program that keeps it must not keep them for ever.
+void lock(const Fd& directory, const fs::path& path) {
+    const TimePoint limit = Clock::now() + 2s;
+    while (::flock(directory.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            throw_errno(errno, "listen on", path.native());
+        if (Clock::now() >= limit)
+            throw Error({.kind = ErrorKind::busy,
+                         .action = "listen on",
+                         .subject = path.native(),
+                         .cause = "its directory is locked by another program",
+                         .remedy = "end that program or choose another path"});
+        std::this_thread::sleep_for(1ms);
+    }
+}
+
 }  // namespace
 
 SocketPath::SocketPath(fs::path path) : path_(std::move(path)), socket_(new_socket(path_)) {
@@ -83,12 +103,7 @@ SocketPath::SocketPath(fs::path path) : path_(std::move(path)), socket_(new_sock
     // Of two servers that find the same stale socket, one removes it: the directory is locked meanwhile.
     const fs::path parent = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
     const Fd directory = open_file(parent, O_RDONLY | O_DIRECTORY);
-    if (::flock(directory.get(), LOCK_EX | LOCK_NB) != 0)
-        throw Error({.kind = ErrorKind::busy,
-                     .action = "listen on",
-                     .subject = path_.native(),
-                     .cause = "its directory is locked by another program",
-                     .remedy = "try again"});
+    lock(directory, path_);
     remove_stale(path_, address);
     // Set before the file exists: it is never open to others.
     if (::fchmod(socket_.get(), only_this_user) != 0 ||

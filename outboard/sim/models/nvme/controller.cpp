@@ -147,6 +147,8 @@ void Controller::look_around() {
 
 /// Fetches what waits in a queue, as far as completions have room, and carries it out.
 bool Controller::serve(SubmissionQueue& queue) {
+    if (faults().may_strike() && misses_doorbell(queue)) [[unlikely]]
+        return false;
     if (queue.take_tail(state_.doorbells.read(2 * queue.id(), dma())) == Rung::invalid)
         doorbell_was_invalid(Event::invalid_doorbell_value);
     const bool admin = queue.id() == 0;
@@ -181,6 +183,8 @@ bool Controller::serve(SubmissionQueue& queue) {
 }
 
 Outcome Controller::execute(const SubmissionQueue& queue, const SubmissionEntry& command) {
+    if (Outcome outcome; faults().may_strike() && strikes_command(queue, outcome)) [[unlikely]]
+        return outcome;
     if (queue.id() == 0)
         return admin_.execute(command);
     return {.status = io_.execute(command)};
@@ -271,6 +275,10 @@ CompletionEntry Controller::completion(const SubmissionQueue& queue, const Submi
 void Controller::post(CompletionQueue& queue, std::span<CompletionEntry> entries) {
     if (entries.empty())
         return;
+    if (faults().may_strike()) [[unlikely]] {
+        post_with_faults(queue, entries);
+        return;
+    }
     if (!queue.post(dma(), entries)) {
         fail();
         return;

@@ -62,6 +62,13 @@ class Controller final : public PciModel, private AdminHost {
     void post(CompletionQueue& queue, std::span<CompletionEntry> entries);
     void doorbell_was_invalid(Event event);
 
+    // ---- what a fault plan does to it: controller_faults.cpp ----
+    bool misses_doorbell(SubmissionQueue& queue);
+    bool strikes_command(const SubmissionQueue& queue, Outcome& outcome);
+    void post_with_faults(CompletionQueue& queue, std::span<CompletionEntry> entries);
+    void post_later(unsigned queue, const CompletionEntry& entry, Duration delay);
+    void overwrite_queue(CompletionQueue& queue, std::uint64_t random);
+
     // ---- interrupts: controller_interrupts.cpp ----
     void announce(CompletionQueue& queue, unsigned posted);
     void interrupt(CompletionQueue& queue) noexcept;
@@ -88,6 +95,7 @@ class Controller final : public PciModel, private AdminHost {
     Timers::Id ready_timer_ = 0;
     std::optional<TimePoint> wake_;  ///< a timer is set for then
     bool idle_ = true;               ///< the last look found nothing
+    bool hung_ = false;              ///< a fault: nothing happens until a reset
     unsigned next_unused_slot_ = 0;  ///< where look_around() goes on
 };
 

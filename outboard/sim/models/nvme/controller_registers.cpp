@@ -132,7 +132,7 @@ void Controller::store(std::uint64_t offset, std::uint32_t value) {
 
 bool Controller::running() const noexcept {
     return status_[Status::ready] && configuration_[Configuration::enable] && !status_[Status::fatal] &&
-           status_[Status::shutdown] != ShutdownStatus::complete;
+           status_[Status::shutdown] != ShutdownStatus::complete && !hung_ && !removed();
 }
 
 bool Controller::entry_sizes_are_set() const noexcept {
@@ -156,6 +156,8 @@ void Controller::configure(Value<Configuration> value) {
 void Controller::begin_enable() {
     timers().cancel(ready_timer_);
     status_ = status_.with(Status::ready, false);
+    if (faults().strike(FaultKind::reset_failure))
+        return;
     if (state_.options.ready_time == Duration::zero())
         finish_enable();
     else
@@ -212,6 +214,7 @@ void Controller::controller_reset() {
     state_.features.reset();
     interrupt_mask_ = 0;
     idle_ = true;
+    hung_ = false;
     status_ = status_.with(Status::fatal, false).with(Status::shutdown, ShutdownStatus::none);
 }
 

@@ -41,6 +41,26 @@ constexpr std::array options{
     OptionDescription{.name = "serial", .value = "OUTBOARD0001", .help = "Serial number"}};
 
 /// Takes the number before the next comma; the last one stays.
+constexpr std::array faults{FaultKind::interrupt_drop,
+                            FaultKind::interrupt_duplicate,
+                            FaultKind::interrupt_delay,
+                            FaultKind::completion_drop,
+                            FaultKind::completion_duplicate,
+                            FaultKind::completion_delay,
+                            FaultKind::wrong_identifier,
+                            FaultKind::wrong_phase,
+                            FaultKind::wrong_head,
+                            FaultKind::status_error,
+                            FaultKind::dma_short,
+                            FaultKind::dma_misplaced,
+                            FaultKind::data_stale,
+                            FaultKind::data_torn,
+                            FaultKind::all_ones,
+                            FaultKind::never_ready,
+                            FaultKind::queue_overwrite,
+                            FaultKind::doorbell_ignored,
+                            FaultKind::reset_failure};
+
 std::uint32_t next_block_size(std::string_view& list) {
     const std::string_view word = list.substr(0, list.find(','));
     std::uint32_t size = 0;
@@ -91,7 +111,10 @@ std::unique_ptr<PciModel> make(const ModelOptions& values) {
 
 }  // namespace
 
-const ModelDescription description{
-    .name = "nvme", .summary = "An NVMe controller (1234:4e56)", .options = options, .make = make};
+const ModelDescription description{.name = "nvme",
+                                   .summary = "An NVMe controller (1234:4e56)",
+                                   .options = options,
+                                   .faults = faults,
+                                   .make = make};
 
 }  // namespace outboard::sim::nvme

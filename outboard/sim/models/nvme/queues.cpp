@@ -24,10 +24,11 @@ Rung CompletionQueue::take_head(std::uint32_t value) noexcept {
     return Rung::moved;
 }
 
-bool CompletionQueue::post(DmaMemory& dma, std::span<CompletionEntry> entries) noexcept {
+bool CompletionQueue::post(DmaMemory& dma, std::span<CompletionEntry> entries, bool wrong_phase) noexcept {
     std::byte* const bytes = memory_.bytes(dma);
     for (CompletionEntry& entry : entries) {
-        entry.status = static_cast<std::uint16_t>((entry.status & ~1U) | phase_);
+        const unsigned phase = phase_ ^ (wrong_phase ? 1U : 0U);
+        entry.status = static_cast<std::uint16_t>((entry.status & ~1U) | phase);
         const std::size_t place = std::size_t{tail_} * sizeof entry;
         if (bytes != nullptr) {
             const auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(entry);
@@ -44,6 +45,12 @@ bool CompletionQueue::post(DmaMemory& dma, std::span<CompletionEntry> entries) n
         }
     }
     return true;
+}
+
+void CompletionQueue::overwrite(DmaMemory& dma, std::uint64_t garbage) noexcept {
+    const std::array<std::uint64_t, 2> halves{garbage, ~garbage};
+    dma.write(memory_.iova() + std::size_t{tail_} * sizeof(CompletionEntry),
+              std::as_bytes(std::span(halves)));
 }
 
 // ---- submission queue ----
@@ -67,6 +74,12 @@ bool SubmissionQueue::fetch(DmaMemory& dma, SubmissionEntry& command) noexcept {
     if (++head_ == entries_)
         head_ = 0;
     return true;
+}
+
+void SubmissionQueue::overwrite(DmaMemory& dma, std::uint64_t garbage) noexcept {
+    std::array<std::uint64_t, sizeof(SubmissionEntry) / sizeof garbage> words{};
+    words.fill(garbage);
+    dma.write(memory_.iova() + std::size_t{head_} * sizeof(SubmissionEntry), std::as_bytes(std::span(words)));
 }
 
 }  // namespace outboard::sim::nvme

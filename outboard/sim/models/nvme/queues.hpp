@@ -46,8 +46,13 @@ class CompletionQueue {
     /// The doorbell is another one from now on, and this is what it says: no news.
     void start_from(std::uint32_t rung) noexcept { rung_ = rung; }
 
-    /// Posts as many as room() says at most, and sets their phases. False: the memory cannot be written.
-    [[nodiscard]] bool post(DmaMemory& dma, std::span<CompletionEntry> entries) noexcept;
+    /// Posts as many as room() says at most, and sets their phases, wrongly on demand. False: the memory
+    /// cannot be written.
+    [[nodiscard]] bool post(DmaMemory& dma, std::span<CompletionEntry> entries,
+                            bool wrong_phase = false) noexcept;
+
+    /// Puts garbage where the next completion goes.
+    void overwrite(DmaMemory& dma, std::uint64_t garbage) noexcept;
 
     unsigned vector = 0;
     bool interrupts = true;          ///< the client wants them
@@ -96,9 +101,13 @@ class SubmissionQueue {
 
     /// As with completion queues.
     void start_from(std::uint32_t rung) noexcept { rung_ = rung; }
+    std::uint32_t rung() const noexcept { return rung_; }
 
     /// The next command; there is one waiting. False: the memory cannot be read.
     [[nodiscard]] bool fetch(DmaMemory& dma, SubmissionEntry& command) noexcept;
+
+    /// Puts garbage over the command that is fetched next.
+    void overwrite(DmaMemory& dma, std::uint64_t garbage) noexcept;
 
     std::deque<DelayedCommand> delayed;  ///< in the order in which they are due
 

@@ -16,7 +16,7 @@ StatusCode Transfer::begin(const SubmissionEntry& command, std::uint64_t bytes) 
 std::span<const std::span<std::byte>> Transfer::windows(DmaRights wanted) noexcept {
     windows_.clear();
     for (const Segment& segment : segments_) {
-        const std::span<std::byte> window = dma_.window(segment.iova, segment.size, wanted);
+        const std::span<std::byte> window = dma_.data_window(segment.iova, segment.size, wanted);
         if (window.empty())
             return {};
         windows_.push_back(window);
@@ -27,7 +27,7 @@ std::span<const std::span<std::byte>> Transfer::windows(DmaRights wanted) noexce
 StatusCode Transfer::to_client(std::span<const std::byte> data) noexcept {
     bool complete = true;
     for (const Segment& segment : segments_) {
-        complete &= dma_.write(segment.iova, data.first(segment.size));
+        complete &= dma_.write_data(segment.iova, data.first(segment.size));
         data = data.subspan(segment.size);
     }
     return complete ? StatusCode::success : StatusCode::data_transfer_error;
@@ -36,7 +36,7 @@ StatusCode Transfer::to_client(std::span<const std::byte> data) noexcept {
 StatusCode Transfer::from_client(std::span<std::byte> data) noexcept {
     bool complete = true;
     for (const Segment& segment : segments_) {
-        complete &= dma_.read(segment.iova, data.first(segment.size));
+        complete &= dma_.read_data(segment.iova, data.first(segment.size));
         data = data.subspan(segment.size);
     }
     return complete ? StatusCode::success : StatusCode::data_transfer_error;

@@ -52,9 +52,12 @@ Task<void> Controller::serve_interrupts() {
         const int result = co_await interrupt_watch_->next();
         admin_.look();
         attention_.wake();
-        if (interrupt_kind_ == InterruptKind::intx)
+        if (interrupt_kind_ == InterruptKind::intx) {
             for (const Pair& pair : pairs_)
                 pair.queue->absorb();
+            // A doorbell may still be on its way to the controller; a read returns only after it has arrived.
+            static_cast<void>(registers_.read<ControllerStatus>());
+        }
         if (const int error = result < 0 ? -result : interrupts_.front().unmask(); error != 0) {
             tell(fmt::format("{}: the interrupt of its admin queue cannot be used any more ({})", name_,
                              errno_text(error)));

@@ -53,10 +53,12 @@ struct BlockInfo {
     std::uint32_t physical_block_size = 512;
     std::uint32_t max_transfer = 0;       ///< bytes of one read or write request
     std::uint32_t segment_alignment = 4;  ///< IOVA and length of every segment are multiples of this
-    std::uint32_t max_segments = 1;       ///< per request
-    std::uint32_t max_discard = 0;        ///< bytes; 0: no discard
-    std::uint32_t max_write_zeroes = 0;   ///< bytes; 0: none
-    std::uint16_t queue_depth = 1;        ///< requests a queue takes at once
+    /// All segments but the first begin, and all but the last end, at a multiple of this; 1: anywhere.
+    std::uint32_t segment_boundary = 1;
+    std::uint32_t max_segments = 1;      ///< per request
+    std::uint32_t max_discard = 0;       ///< bytes; 0: no discard
+    std::uint32_t max_write_zeroes = 0;  ///< bytes; 0: none
+    std::uint16_t queue_depth = 1;       ///< requests a queue takes at once
     std::uint16_t max_queues = 1;
     bool volatile_write_cache = false;  ///< a flush is needed for data to be stable
     bool force_unit_access = false;     ///< writes may ask for it; otherwise the driver flushes after them

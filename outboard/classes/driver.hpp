@@ -48,6 +48,9 @@ struct DriverOptions {
     bool dma = true;
     /// False: completions are found by polling even when the device has an interrupt that works.
     bool interrupts = true;
+    /// I/O queues that can be open at the same time, of all disks together; a driver makes fewer where its
+    /// device has fewer. See DriverDescription::dma_bytes_per_queue.
+    unsigned queues = 1;
     /// Takes a line of text about what the device did: errors with their meaning, resets, devices left alone
     /// and why. Called on the loop's thread, never for a request that went well. Empty: nobody is told.
     std::function<void(std::string_view)> report{};
@@ -59,13 +62,20 @@ struct DriverDescription {
     /// The controller's name when this driver can drive it, an empty text otherwise.
     std::string_view (*match)(const PciIdentity& identity) noexcept;
     /// Resets the device and finds out what is behind it. Device and loop outlive the driver. The device's
-    /// arena has been created before, with `dma_bytes` for the driver and below `dma_address_bits`. Throws
-    /// Error.
+    /// arena has been created before, with `dma_bytes_for(options)` for the driver and below
+    /// `dma_address_bits`. Throws Error.
     Task<std::unique_ptr<Driver>> (*start)(Device& device, RunLoop& loop, DriverOptions options);
     /// The device can address IOVAs below 2^dma_address_bits.
     unsigned dma_address_bits = 64;
     /// Bytes of the arena that the driver needs for itself; exports and programs need theirs on top.
     std::size_t dma_bytes = 0;
+    /// And besides these for each of DriverOptions::queues.
+    std::size_t dma_bytes_per_queue = 0;
+
+    /// What the driver takes from the arena when it is started with these options.
+    std::size_t dma_bytes_for(const DriverOptions& options) const noexcept {
+        return dma_bytes + options.queues * dma_bytes_per_queue;
+    }
 };
 
 }  // namespace outboard

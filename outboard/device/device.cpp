@@ -71,6 +71,12 @@ std::vector<Interrupt> Device::enable_interrupts(InterruptKind kind, unsigned co
         interrupts.emplace_back(*backend_, kind, vector, std::move(eventfd));
     }
     backend_->set_interrupts(kind, eventfds);
+    if (kind == InterruptKind::intx) {
+        // A driver that polled may have left it disabled, and a device behind a socket keeps that.
+        const std::uint16_t command = config_.read16(PCI_COMMAND);
+        if ((command & PCI_COMMAND_INTX_DISABLE) != 0)
+            config_.write16(PCI_COMMAND, static_cast<std::uint16_t>(command & ~PCI_COMMAND_INTX_DISABLE));
+    }
     return interrupts;
 }
 

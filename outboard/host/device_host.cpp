@@ -81,7 +81,7 @@ Task<void> DeviceHost::start(RunLoop& loop, DeviceHostOptions options) {
     device_ = Device::open(name_.text());
     if (description_ == nullptr)
         description_ = &require_driver(name_.text(), device_->config().identity());
-    device_->create_arena({.size = description_->dma_bytes + options.arena_bytes,
+    device_->create_arena({.size = description_->dma_bytes_for(options.driver) + options.arena_bytes,
                            .address_bits = description_->dma_address_bits});
     Task<std::unique_ptr<Driver>> started = description_->start(*device_, loop, std::move(options.driver));
     driver_ = co_await std::move(started);

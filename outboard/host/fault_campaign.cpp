@@ -122,10 +122,10 @@ void Campaign::open() {
                      .subject = device_->name(),
                      .cause = "no driver of this program knows the simulated device",
                      .remedy = {}});
-    device_->create_arena({.size = description->dma_bytes + VerifyingLoad::arena_bytes,
+    DriverOptions driver_options;
+    device_->create_arena({.size = description->dma_bytes_for(driver_options) + VerifyingLoad::arena_bytes,
                            .address_bits = description->dma_address_bits,
                            .huge_pages = false});
-    DriverOptions driver_options;
     driver_options.command_timeout = options_.command_timeout;
     driver_options.reset_timeout = 5 * options_.command_timeout;
     driver_options.report = [this](std::string_view line) {

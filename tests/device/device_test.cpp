@@ -183,6 +183,17 @@ TEST_F(DeviceTest, TheDeviceIsQuietBeforeItsMemoryGoes) {
     EXPECT_TRUE(quiet);
 }
 
+TEST(Device, ALineThatAPollingDriverDisabledIsEnabledAgain) {
+    auto owned = std::make_unique<FakeBackend>();
+    FakeBackend& backend = *owned;
+    backend.interrupts[InterruptKind::intx] = {.count = 1, .maskable = true};
+    Device device(std::move(owned));
+    device.poll_only();
+    ASSERT_NE(backend.command() & 0x400, 0);
+    const std::vector<Interrupt> interrupts = device.enable_interrupts(InterruptKind::intx);
+    EXPECT_EQ(backend.command() & 0x400, 0);
+}
+
 TEST(DeviceOpen, AnUnknownFormOfNameListsTheForms) {
     EXPECT_ERROR(
         Device::open("sda"), ErrorKind::usage,

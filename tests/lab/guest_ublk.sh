@@ -1,10 +1,20 @@
 #!/bin/sh
-# Tests of the ublk export, inside a lab machine with an IDE disk. Everything between the file system and the disk is at
+# Tests of the ublk export, inside a lab machine with an IDE or an NVMe disk. Everything between the file system and the disk is at
 # work; the disk is QEMU's.
 #
 # usage: guest_ublk.sh CASE [SECONDS]
 set -u
-device=0000:00:04.0
+case ${OUTBOARD_LAB_DEVICES-} in
+*nvme0=*)
+    device=${OUTBOARD_LAB_DEVICES##*nvme0=}
+    device=${device%% *}
+    kernel_driver=nvme
+    ;;
+*)
+    device=0000:00:04.0
+    kernel_driver=ata_piix
+    ;;
+esac
 mnt=/tmp/mnt
 case_name=$1
 seconds=${2-10}
@@ -59,7 +69,8 @@ is_bound_to() {
 }
 
 kernel_disk() {
-    disk=$(ls -d /sys/bus/pci/devices/$device/ata*/host*/target*/*/block/* 2>/dev/null | head -n 1)
+    disk=$(ls -d /sys/bus/pci/devices/$device/ata*/host*/target*/*/block/* \
+        /sys/bus/pci/devices/$device/nvme/nvme*/nvme*n1 2>/dev/null | head -n 1)
     disk=/dev/${disk##*/}
     [ -b "$disk" ]
 }
@@ -107,7 +118,7 @@ filesystem)
     must umount $mnt
     stop
     await 15 kernel_disk
-    [ "$(driver)" = ata_piix ] || fail "the device was not handed back: $(driver)"
+    [ "$(driver)" = $kernel_driver ] || fail "the device was not handed back: $(driver)"
     must e2fsck -fn "$disk"
     mounted "$disk"
     check_tree
@@ -281,7 +292,7 @@ bench)
     status=$?
     [ $status -eq 4 ] || fail "status $status, not 4"
     contains "it holds an ext file system; choose another disk, or add --destroy-data" /tmp/bench.log
-    [ "$(driver)" = ata_piix ] || fail "the device was not handed back: $(driver)"
+    [ "$(driver)" = $kernel_driver ] || fail "the device was not handed back: $(driver)"
     await 15 kernel_disk
     must e2fsck -fn "$disk"
     for size in 512 4k 128k 1m; do
@@ -294,7 +305,7 @@ bench)
     kill -INT $load
     wait $load && fail "an interrupted measurement ended with status 0"
     contains "a signal came before it was done" /tmp/bench.log
-    [ "$(driver)" = ata_piix ] || fail "the device was not handed back: $(driver)"
+    [ "$(driver)" = $kernel_driver ] || fail "the device was not handed back: $(driver)"
     must outboard bench $device --rw write --verify --io-size 64k --time 3 --size 32m --seed 9 --destroy-data
     must outboard bench $device --rw read --verify --io-size 64k --time 1 --size 32m --seed 9
     outboard bench $device --rw read --verify --io-size 64k --time 1 --size 32m --seed 8 --json >/tmp/bench.log

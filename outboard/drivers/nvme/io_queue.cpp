@@ -1,0 +1,343 @@
+#include "outboard/drivers/nvme/io_queue.hpp"
+
+#include "outboard/base/error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+
+#include <sys/eventfd.h>
+
+namespace outboard::nvme {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr unsigned index_bits = 8;
+static_assert(IoQueue::largest_entries == 1U << index_bits);
+
+/// Deadlines are looked at so often.
+Duration check_interval(Duration command_limit) {
+    return std::clamp<Duration>(command_limit / 4, 1ms, 1s);
+}
+
+constexpr std::uint32_t low(std::uint64_t value) {
+    return static_cast<std::uint32_t>(value);
+}
+constexpr std::uint32_t high(std::uint64_t value) {
+    return static_cast<std::uint32_t>(value >> 32);
+}
+
+/// The parts that all I/O commands have; every dword is written, as the ring holds an old entry.
+void fill_common(SubmissionEntry& entry, IoOpcode opcode, std::uint16_t identifier,
+                 std::uint32_t namespace_id) {
+    entry.dword0 = static_cast<std::uint32_t>(opcode) | std::uint32_t{identifier} << 16;
+    entry.namespace_id = namespace_id;
+    entry.reserved = 0UL;
+    entry.metadata = 0UL;
+    entry.prp1 = 0UL;
+    entry.prp2 = 0UL;
+    entry.dword10 = 0U;
+    entry.dword11 = 0U;
+    entry.dword12 = 0U;
+    entry.dword13 = 0U;
+    entry.dword14 = 0U;
+    entry.dword15 = 0U;
+}
+
+}  // namespace
+
+IoQueue::IoQueue(DmaArena& arena, Attention& attention, const IoQueueSetup& setup)
+    : attention_(attention),
+      id_(setup.id),
+      depth_(static_cast<std::uint16_t>(setup.entries - 1)),
+      interrupts_(setup.interrupts),
+      submission_memory_(arena.allocate(setup.entries * sizeof(SubmissionEntry), page_bytes)),
+      completion_memory_(arena.allocate(setup.entries * sizeof(CompletionEntry), page_bytes)),
+      lists_(arena.allocate(depth_ * list_bytes, page_bytes)),
+      submission_(submission_memory_.span(), setup.entries, setup.tail),
+      completion_(completion_memory_.span(), setup.entries, setup.head),
+      registers_(setup.registers),
+      command_limit_(setup.command_limit),
+      check_interval_(check_interval(setup.command_limit)),
+      slots_(depth_),
+      own_event_(setup.interrupt < 0 ? ::eventfd(0, EFD_CLOEXEC) : -1),
+      event_(setup.interrupt < 0 ? own_event_.get() : setup.interrupt) {
+    if (event_ < 0)
+        throw_errno(errno, "create", "an eventfd for an I/O queue");
+    free_.reserve(depth_);
+    for (std::uint16_t index = depth_; index-- > 0;) {
+        slots_[index].identifier = index;
+        free_.push_back(index);
+    }
+}
+
+void IoQueue::open(RunLoop& loop, const Target& target) {
+    target_ = &target;
+    watch_.emplace(loop, event_);
+    listener_ = listen();
+    listener_.start();
+}
+
+void IoQueue::close() noexcept {
+    listener_ = {};
+    watch_.reset();
+    target_ = nullptr;
+}
+
+/// What it waits for wakes the loop; the loop's pollers, which call reap, do the rest.
+Task<void> IoQueue::listen() {
+    for (;;) {
+        const int result = co_await watch_->next();
+        if (result < 0)
+            break;
+    }
+    interrupts_ = false;
+}
+
+// ---- starting ----
+
+std::size_t IoQueue::submit(std::span<BlockRequest* const> requests) noexcept {
+    if (state_.load(std::memory_order_acquire) != State::running) [[unlikely]]
+        follow();
+    const bool running = state_.load(std::memory_order_relaxed) == State::running;
+    std::size_t taken = 0;
+    for (BlockRequest* const request : requests) {
+        if (outstanding_ == depth_)
+            break;
+        ++outstanding_;
+        ++taken;
+        request->status = BlockStatus::pending;
+        if (running) [[likely]]
+            start(*request);
+        else
+            waiting_.push_back(*request);
+    }
+    ring_submissions();
+    return taken;
+}
+
+void IoQueue::start(BlockRequest& request) noexcept {
+    const std::uint16_t index = free_.back();
+    const BlockStatus status = fill(submission_.next(), index, request);
+    if (status != BlockStatus::ok) [[unlikely]] {
+        request.status = status;
+        finished_.push_back(request);
+        return;
+    }
+    free_.pop_back();
+    Slot& slot = slots_[index];
+    slot.request = &request;
+    slot.deadline = {};
+    slot.attempt = 0;
+    slot.aborting = false;
+    slot.timed_out = false;
+    submission_.push();
+    unrung_ = true;
+}
+
+/// Sends the request of a slot once more, under a new identifier.
+bool IoQueue::start_in(std::uint16_t index) noexcept {
+    Slot& slot = slots_[index];
+    slot.identifier = static_cast<std::uint16_t>(slot.identifier + (1U << index_bits));
+    slot.deadline = {};
+    slot.aborting = false;
+    slot.timed_out = false;
+    if (fill(submission_.next(), index, *slot.request) != BlockStatus::ok)
+        return false;
+    submission_.push();
+    unrung_ = true;
+    return true;
+}
+
+void IoQueue::start_waiting() noexcept {
+    while (BlockRequest* const request = waiting_.pop_front())
+        start(*request);
+}
+
+void IoQueue::ring_submissions() noexcept {
+    if (!unrung_)
+        return;
+    unrung_ = false;
+    submission_.ring();
+}
+
+BlockStatus IoQueue::check_range(const BlockRequest& request, std::uint32_t most) const noexcept {
+    const std::uint64_t mask = (std::uint64_t{1} << target_->block_shift) - 1;
+    if (most == 0)
+        return BlockStatus::not_supported;
+    if (request.length == 0 || ((request.offset | request.length) & mask) != 0 ||
+        request.offset > target_->capacity || request.length > target_->capacity - request.offset)
+        return BlockStatus::out_of_range;
+    return request.length <= most ? BlockStatus::ok : BlockStatus::not_supported;
+}
+
+BlockStatus IoQueue::fill(SubmissionEntry& entry, std::uint16_t index, const BlockRequest& request) noexcept {
+    const std::uint16_t identifier = slots_[index].identifier;
+    const unsigned shift = target_->block_shift;
+    switch (request.operation) {
+        case BlockOperation::read:
+        case BlockOperation::write:
+            return fill_transfer(entry, index, request);
+        case BlockOperation::flush:
+            fill_common(entry, IoOpcode::flush, identifier, target_->namespace_id);
+            return BlockStatus::ok;
+        case BlockOperation::discard: {
+            if (const auto status = check_range(request, target_->max_discard); status != BlockStatus::ok)
+                return status;
+            // The list's memory holds the one range.
+            auto* const range = reinterpret_cast<DatasetRange*>(list(index));
+            *range = {
+                .attributes = 0U, .blocks = low(request.length >> shift), .first = request.offset >> shift};
+            fill_common(entry, IoOpcode::dataset_management, identifier, target_->namespace_id);
+            entry.prp1 = list_iova(index);
+            entry.dword11 = deallocate_bit;
+            return BlockStatus::ok;
+        }
+        case BlockOperation::write_zeroes: {
+            if (const auto status = check_range(request, target_->max_write_zeroes);
+                status != BlockStatus::ok)
+                return status;
+            fill_common(entry, IoOpcode::write_zeroes, identifier, target_->namespace_id);
+            entry.dword10 = low(request.offset >> shift);
+            entry.dword11 = high(request.offset >> shift);
+            entry.dword12 =
+                low((request.length >> shift) - 1) | (request.force_unit_access ? force_unit_access_bit : 0);
+            return BlockStatus::ok;
+        }
+    }
+    return BlockStatus::not_supported;
+}
+
+BlockStatus IoQueue::fill_transfer(SubmissionEntry& entry, std::uint16_t index,
+                                   const BlockRequest& request) noexcept {
+    if (const auto status = check_range(request, target_->max_transfer); status != BlockStatus::ok)
+        return status;
+    const auto data =
+        make_prps(request.data, request.length,
+                  {.entries = {list(index), list_bytes / sizeof(Le64)}, .iova = list_iova(index)});
+    if (!data)
+        return BlockStatus::not_supported;
+    const bool write = request.operation == BlockOperation::write;
+    const std::uint64_t block = request.offset >> target_->block_shift;
+    entry.dword0 = static_cast<std::uint32_t>(write ? IoOpcode::write : IoOpcode::read) |
+                   std::uint32_t{slots_[index].identifier} << 16;
+    entry.namespace_id = target_->namespace_id;
+    entry.reserved = 0UL;
+    entry.metadata = 0UL;
+    entry.prp1 = data->prp1;
+    entry.prp2 = data->prp2;
+    entry.dword10 = low(block);
+    entry.dword11 = high(block);
+    entry.dword12 = low((request.length >> target_->block_shift) - 1) |
+                    (write && request.force_unit_access ? force_unit_access_bit : 0);
+    entry.dword13 = 0U;
+    entry.dword14 = 0U;
+    entry.dword15 = 0U;
+    return BlockStatus::ok;
+}
+
+// ---- finishing ----
+
+std::size_t IoQueue::reap(std::span<BlockRequest*> finished) noexcept {
+    if (state_.load(std::memory_order_acquire) != State::running) [[unlikely]]
+        follow();
+    std::size_t count = finished_.empty() ? 0 : pop_finished(finished);
+    if (state_.load(std::memory_order_relaxed) == State::running) [[likely]] {
+        count += consume(finished.subspan(count));
+        ring_submissions();
+        if (count == 0 && outstanding_ != 0)
+            look_at_clock();
+    }
+    if (!finished_.empty()) [[unlikely]]
+        count += pop_finished(finished.subspan(count));
+    outstanding_ -= count;
+    return count;
+}
+
+std::size_t IoQueue::pop_finished(std::span<BlockRequest*> finished) noexcept {
+    std::size_t count = 0;
+    while (count < finished.size() && !finished_.empty())
+        finished[count++] = finished_.pop_front();
+    return count;
+}
+
+std::size_t IoQueue::consume(std::span<BlockRequest*> finished) noexcept {
+    std::size_t count = 0;
+    bool any = false;
+    Ending ending;
+    while (count < finished.size() && completion_.take(ending)) {
+        any = true;
+        if (!is_outstanding(ending)) [[unlikely]] {
+            breach(ending);
+            break;
+        }
+        const auto index = static_cast<std::uint16_t>(ending.identifier() & ((1U << index_bits) - 1));
+        if (!ending.status().ok()) [[unlikely]] {
+            failed(index, ending.status());
+            continue;
+        }
+        BlockRequest& request = release(index);
+        request.status = BlockStatus::ok;
+        finished[count++] = &request;
+    }
+    more_ = count == finished.size();
+    // Once for all of them: until then their places are not written again.
+    if (any)
+        completion_.ring();
+    return count;
+}
+
+void IoQueue::absorb() noexcept {
+    if (!target_ || state_.load(std::memory_order_acquire) != State::running)
+        return;
+    std::array<BlockRequest*, 64> taken{};
+    std::size_t count = 0;
+    do {
+        count = consume(taken);
+        for (BlockRequest* const request : std::span(taken).first(count))
+            finished_.push_back(*request);
+    } while (count == taken.size());
+    ring_submissions();
+}
+
+bool IoQueue::is_outstanding(const Ending& ending) const noexcept {
+    const std::uint16_t identifier = ending.identifier();
+    const unsigned index = identifier & ((1U << index_bits) - 1);
+    return index < depth_ && slots_[index].request && slots_[index].identifier == identifier &&
+           ending.submission_queue() == id_ && ending.submission_head() < submission_.size();
+}
+
+BlockRequest& IoQueue::release(std::uint16_t index) noexcept {
+    Slot& slot = slots_[index];
+    BlockRequest& request = *slot.request;
+    slot.request = nullptr;
+    slot.identifier = static_cast<std::uint16_t>(slot.identifier + (1U << index_bits));
+    free_.push_back(index);
+    return request;
+}
+
+void IoQueue::give_back(std::uint16_t index, BlockStatus status) noexcept {
+    BlockRequest& request = release(index);
+    request.status = status;
+    finished_.push_back(request);
+}
+
+TimePoint IoQueue::next_reap(TimePoint now) const noexcept {
+    if (!finished_.empty())
+        return now;
+    if (outstanding_ == 0)
+        return TimePoint::max();
+    switch (state_.load(std::memory_order_acquire)) {
+        case State::running:
+            return interrupts_ && !more_ ? std::max(now, next_check_) : now;
+        case State::parked:
+            return TimePoint::max();
+        default:
+            return now;
+    }
+}
+
+}  // namespace outboard::nvme

@@ -1,0 +1,220 @@
+// One I/O queue pair: block requests become commands, completions become answers. Plain functions without
+// allocation, exception or lock, used by one thread. What goes wrong is told to the controller, on its own
+// thread, and followed here:
+//
+//     running ──stop()──► stopping ──(queue's thread)──► parked ──resume()──► restarted ──(queue's)──►
+//     running
+//        any ──lose()──► lost: every request ends with `removed`
+//
+// While it is parked the rings belong to the controller's thread. The requests in flight stay where they are
+// until the controller was disabled and enabled again: before, it may still write to their memory.
+#pragma once
+
+#include "outboard/base/fd.hpp"
+#include "outboard/classes/block_device.hpp"
+#include "outboard/drivers/nvme/attention.hpp"
+#include "outboard/drivers/nvme/prp.hpp"
+#include "outboard/drivers/nvme/rings.hpp"
+#include "outboard/runtime/event_watch.hpp"
+#include "outboard/runtime/task.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace outboard::nvme {
+
+/// Most bytes of one command: its list of pages has to fit into IoQueue::list_bytes.
+inline constexpr std::uint32_t max_command_bytes = 1U << 20;
+
+/// What requests go to: a namespace, as the data path needs it.
+struct Target {
+    std::uint32_t namespace_id = 0;
+    unsigned block_shift = 9;
+    std::uint64_t capacity = 0;  ///< bytes
+    std::uint32_t max_transfer = 0;
+    std::uint32_t max_discard = 0;
+    std::uint32_t max_write_zeroes = 0;
+    std::string name;  ///< what messages call it
+};
+
+/// Requests in order, linked by their `next`.
+class RequestChain {
+  public:
+    bool empty() const noexcept { return first_ == nullptr; }
+    void push_back(BlockRequest& request) noexcept {
+        request.next = nullptr;
+        (first_ ? last_->next : first_) = &request;
+        last_ = &request;
+    }
+    /// Null when there is none.
+    BlockRequest* pop_front() noexcept {
+        BlockRequest* const request = first_;
+        if (request)
+            first_ = request->next;
+        return request;
+    }
+
+  private:
+    BlockRequest* first_ = nullptr;
+    BlockRequest* last_ = nullptr;
+};
+
+struct IoQueueSetup {
+    std::uint16_t id = 1;
+    std::uint32_t entries = 0;  ///< of both rings, 2 … IoQueue::largest_entries
+    Doorbell tail;
+    Doorbell head;
+    RegisterBlock<register_bytes> registers;  ///< for CSTS
+    Duration command_limit{};                 ///< deadline of a command
+    /// Its interrupt; -1 where it has none of its own.
+    int interrupt = -1;
+    /// False: nothing tells of completions, they are found by looking.
+    bool interrupts = false;
+};
+
+class IoQueue {
+  public:
+    static constexpr std::uint32_t largest_entries = 256;
+    static constexpr std::size_t list_bytes = 2048;
+    /// What a queue takes from the arena at most.
+    static constexpr std::size_t dma_bytes =
+        largest_entries * (sizeof(SubmissionEntry) + sizeof(CompletionEntry) + list_bytes);
+    /// How often a command is sent before its request is given up: after an error, after a time-out, and when
+    /// resets came between that it did not cause.
+    static constexpr unsigned attempts = 3;
+    static constexpr unsigned attempts_timed_out = 2;
+    static constexpr unsigned attempts_interrupted = 8;
+
+    static_assert(list_bytes / sizeof(Le64) >= prp_list_entries(max_command_bytes));
+
+    /// The controller has no such queue yet. Throws Error when the arena has no room.
+    IoQueue(DmaArena& arena, Attention& attention, const IoQueueSetup& setup);
+
+    std::uint16_t id() const noexcept { return id_; }
+    /// Requests it takes at once.
+    std::uint16_t depth() const noexcept { return depth_; }
+    const SubmissionRing& submission() const noexcept { return submission_; }
+    const CompletionRing& completion() const noexcept { return completion_; }
+
+    // ---- the controller's thread ----
+
+    /// Empties both rings; before the controller gets them.
+    void restart_rings(const ShadowDoorbell& tail, const ShadowDoorbell& head) noexcept;
+    /// A reset begins: the queue's thread is to keep its hands off the rings.
+    void stop() noexcept;
+    bool parked() const noexcept { return state_.load(std::memory_order_acquire) == State::parked; }
+    /// The rings are the controller's and empty: on with it.
+    void resume() noexcept;
+    /// The controller is gone, and writes to no memory any more.
+    void lose() noexcept;
+    /// What the queue's thread has asked for since the last call.
+    std::optional<std::uint16_t> take_abort() noexcept;
+    bool take_reset() noexcept { return reset_wanted_.exchange(false, std::memory_order_acq_rel); }
+
+    // ---- the queue's thread ----
+
+    /// Makes it a queue to `target` on the loop of the calling thread; both outlive its being open.
+    void open(RunLoop& loop, const Target& target);
+    /// Every request has been reaped.
+    void close() noexcept;
+
+    // As in BlockQueue.
+    std::size_t submit(std::span<BlockRequest* const> requests) noexcept;
+    std::size_t reap(std::span<BlockRequest*> finished) noexcept;
+    TimePoint next_reap(TimePoint now) const noexcept;
+
+    /// Takes completions in without giving them back yet, so that a level-triggered interrupt falls.
+    void absorb() noexcept;
+
+  private:
+    enum class State : std::uint8_t { running, stopping, parked, restarted, lost };
+
+    struct Slot {
+        BlockRequest* request = nullptr;  ///< null: the slot is free
+        TimePoint deadline{};             ///< the clock's epoch: not decided yet
+        std::uint16_t identifier = 0;  ///< slot in the low byte, above it a number that changes with each use
+        std::uint8_t attempt = 0;
+        bool aborting = false;   ///< the deadline came, and the controller was asked to abort it
+        bool timed_out = false;  ///< the reset is because of this one
+    };
+
+    // Starting.
+    BlockStatus fill(SubmissionEntry& entry, std::uint16_t index, const BlockRequest& request) noexcept;
+    BlockStatus fill_transfer(SubmissionEntry& entry, std::uint16_t index,
+                              const BlockRequest& request) noexcept;
+    BlockStatus check_range(const BlockRequest& request, std::uint32_t most) const noexcept;
+    void start(BlockRequest& request) noexcept;
+    bool start_in(std::uint16_t index) noexcept;
+    void start_waiting() noexcept;
+    void ring_submissions() noexcept;
+
+    // Finishing.
+    std::size_t consume(std::span<BlockRequest*> finished) noexcept;
+    std::size_t pop_finished(std::span<BlockRequest*> finished) noexcept;
+    bool is_outstanding(const Ending& ending) const noexcept;
+    BlockRequest& release(std::uint16_t index) noexcept;
+    void give_back(std::uint16_t index, BlockStatus status) noexcept;
+
+    // What goes wrong (io_queue_recovery.cpp).
+    void failed(std::uint16_t index, Status status) noexcept;
+    void breach(const Ending& ending) noexcept;
+    void look_at_clock() noexcept;
+    void check(TimePoint now) noexcept;
+    void check_deadline(std::uint16_t index, TimePoint now) noexcept;
+    void want_reset() noexcept;
+    void follow() noexcept;
+    void restart_requests() noexcept;
+    void lose_requests() noexcept;
+    std::string describe(const BlockRequest& request) const;
+
+    Task<void> listen();
+    void wake() noexcept;
+
+    Le64* list(std::uint16_t index) const noexcept {
+        return reinterpret_cast<Le64*>(lists_.address() + std::size_t{index} * list_bytes);
+    }
+    std::uint64_t list_iova(std::uint16_t index) const noexcept {
+        return lists_.iova() + std::uint64_t{index} * list_bytes;
+    }
+
+    Attention& attention_;
+    std::uint16_t id_;
+    std::uint16_t depth_;
+    bool interrupts_;
+    DmaBuffer submission_memory_;
+    DmaBuffer completion_memory_;
+    DmaBuffer lists_;
+    SubmissionRing submission_;
+    CompletionRing completion_;
+    RegisterBlock<register_bytes> registers_;
+    Duration command_limit_;
+    Duration check_interval_;
+
+    std::atomic<State> state_{State::running};
+    std::atomic<bool> reset_wanted_{false};
+    std::atomic<std::uint32_t> abort_wanted_{no_abort};
+    static constexpr std::uint32_t no_abort = ~std::uint32_t{0};
+
+    const Target* target_ = nullptr;
+    std::vector<Slot> slots_;
+    std::vector<std::uint16_t> free_;  ///< slots without a request; its capacity is the depth
+    std::size_t outstanding_ = 0;      ///< taken and not given back
+    RequestChain waiting_;             ///< taken while it was not running
+    RequestChain finished_;
+    bool unrung_ = false;  ///< entries were pushed since the doorbell was rung
+    bool more_ = false;    ///< reap stopped because there was no more room, not because there was nothing
+    unsigned empty_looks_ = 0;
+    TimePoint next_check_{};
+
+    Fd own_event_;
+    int event_;  ///< wakes the queue's thread: its interrupt, or own_event_
+    std::optional<EventWatch> watch_;
+    Task<void> listener_;  ///< goes before what it waits for
+};
+
+}  // namespace outboard::nvme

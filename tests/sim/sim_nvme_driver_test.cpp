@@ -1,0 +1,105 @@
+// The suite of the NVMe driver on the simulated controller, over vfio-user. SIM_NVME says in which
+// configuration.
+#include "outboard/backend/vfio_user/vfio_user_backend.hpp"
+#include "outboard/sim/models/nvme/controller.hpp"
+#include "outboard/sim/server.hpp"
+
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "tests/drivers/nvme/nvme_place.hpp"
+#include "tests/sim/socket_directory.hpp"
+#include "tests/support/limited_backend.hpp"
+#include <fmt/format.h>
+
+namespace outboard {
+namespace {
+
+constexpr std::uint64_t mebibyte = 1U << 20;
+
+std::string_view chosen() {
+    const char* const name = std::getenv("SIM_NVME");
+    return name != nullptr ? name : "";
+}
+
+sim::nvme::Options configuration() {
+    const sim::StorageOptions small{.size = 256 * mebibyte, .block_size = 512, .write_cache = 16 * mebibyte};
+    const sim::StorageOptions large{.size = 256 * mebibyte, .block_size = 4096};
+    sim::nvme::Options options{.namespaces = {small, large}, .shadow_doorbells = false};
+    const std::string_view name = chosen();
+    if (name == "shadow")
+        options.shadow_doorbells = true;
+    else if (name == "small") {
+        options.namespaces = {large};
+        options.queue_pairs = 1;
+        options.max_transfer = 8192;  // the smallest: MDTS is a power above 0
+        options.doorbell_stride = 4;
+    } else if (name == "short") {
+        options.queue_pairs = 2;
+        options.queue_entries = 2;
+        options.doorbell_stride = 1;
+    } else if (name == "slow") {
+        options.ready_time = std::chrono::milliseconds(20);
+        options.shutdown_time = std::chrono::milliseconds(20);
+        options.latency = std::chrono::microseconds(100);
+    }
+    return options;
+}
+
+/// One device for all tests of the process: its clients come and go, its disks stay.
+class SimulatedDevice {
+  public:
+    std::filesystem::path path() const { return server_.server().path(); }
+    std::string name() const { return "vfio-user:" + server_.server().path().string(); }
+    void note(std::string_view line) {
+        const std::scoped_lock lock(mutex_);
+        complaints_ += fmt::format("{}\n", line);
+    }
+    std::string complaints() {
+        const std::scoped_lock lock(mutex_);
+        return std::exchange(complaints_, {});
+    }
+
+  private:
+    std::mutex mutex_;
+    std::string complaints_;
+    sim::nvme::Controller model_{configuration()};
+    test::SocketDirectory directory_;
+    sim::ServerThread server_{model_,
+                              {.socket = directory_.path("nvme"), .log = [this](std::string_view line) {
+                                   if (line.find("DMA fault") != std::string_view::npos)
+                                       note(line);
+                               }}};
+};
+
+class SimulatedNvme final : public test::NvmePlace {
+  public:
+    std::unique_ptr<Device> open() override {
+        if (chosen() != "msi" && chosen() != "line")
+            return Device::open(simulated().name());
+        const InterruptKind kind = chosen() == "msi" ? InterruptKind::msi : InterruptKind::intx;
+        return std::make_unique<Device>(std::make_unique<test::LimitedBackend>(
+            vfio_user::VfioUserBackend::open(simulated().path().string()), kind));
+    }
+    std::string complaints() override { return simulated().complaints(); }
+    std::chrono::milliseconds load_time() const override { return std::chrono::milliseconds(200); }
+
+  private:
+    static SimulatedDevice& simulated() {
+        static SimulatedDevice device;
+        return device;
+    }
+};
+
+}  // namespace
+
+std::unique_ptr<test::NvmePlace> test::make_nvme_place() {
+    return std::make_unique<SimulatedNvme>();
+}
+
+}  // namespace outboard

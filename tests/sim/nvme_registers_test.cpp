@@ -249,7 +249,7 @@ TEST(NvmeRegisters, RefuseOptionsThatAreWrong) {
     wrong.max_transfer = 1000;
     EXPECT_ERROR(
         Controller{wrong}, ErrorKind::usage,
-        "cannot simulate an NVMe controller: the largest transfer is a power of two from 4 KiB to 16 MiB; "
+        "cannot simulate an NVMe controller: the largest transfer is a power of two from 8 KiB to 16 MiB; "
         "choose another value");
 }
 

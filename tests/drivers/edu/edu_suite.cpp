@@ -121,8 +121,17 @@ class EduContainment : public EduSuite {
     void read_from_unmapped() {
         loop.run(driver->copy_to_device({.address = nullptr, .iova = unmapped(), .length = 512}, 0));
     }
+    /// Linux reports ten faults in five seconds and drops the rest, which earlier tests may have used up.
     void expect_fault(bool write) {
-        const auto faults = place->faults_soon();
+        const TimePoint limit = Clock::now() + 15s;
+        std::vector<test::DmaFault> faults;
+        do {
+            if (write)
+                write_to_unmapped();
+            else
+                read_from_unmapped();
+            faults = place->faults_soon();
+        } while (faults.empty() && Clock::now() < limit);
         ASSERT_FALSE(faults.empty()) << "no fault was reported";
         EXPECT_EQ(faults[0].write, write);
         EXPECT_EQ(faults[0].iova & ~std::uint64_t{page - 1}, unmapped());
@@ -154,12 +163,10 @@ TEST_P(EduContainment, ReadsOfWhatIsNotMappedGiveNothingOfTheArena) {
 using EduFaultReports = EduContainment;
 
 TEST_P(EduFaultReports, WritesToWhatIsNotMappedAreReported) {
-    write_to_unmapped();
     expect_fault(true);
 }
 
 TEST_P(EduFaultReports, ReadsOfWhatIsNotMappedAreReported) {
-    read_from_unmapped();
     expect_fault(false);
 }
 

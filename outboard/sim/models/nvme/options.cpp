@@ -11,7 +11,8 @@ namespace outboard::sim::nvme {
 namespace {
 
 constexpr std::size_t max_namespaces = 256;
-constexpr std::uint64_t smallest_transfer = 4096;
+/// One page cannot be said: an MDTS of 0 means that there is no limit.
+constexpr std::uint64_t smallest_transfer = 8192;
 constexpr std::uint64_t largest_transfer = 16 << 20;
 
 void require(bool holds, std::string_view cause) {
@@ -34,7 +35,7 @@ void check(const Options& options) {
     require(options.queue_entries >= 2 && options.queue_entries <= 65536, "a queue has 2 to 65536 entries");
     require(std::has_single_bit(options.max_transfer) && options.max_transfer >= smallest_transfer &&
                 options.max_transfer <= largest_transfer,
-            "the largest transfer is a power of two from 4 KiB to 16 MiB");
+            "the largest transfer is a power of two from 8 KiB to 16 MiB");
     require(options.doorbell_stride <= 10, "the doorbell stride is 0 to 10");
     require(std::ranges::all_of(options.namespaces,
                                 [](const StorageOptions& storage) { return storage.block_size <= 4096; }),

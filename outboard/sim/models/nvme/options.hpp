@@ -17,7 +17,7 @@ struct Options {
     std::string serial = "OUTBOARD0001";  ///< at most 20 printable characters, all namespaces' names follow
     unsigned queue_pairs = 64;            ///< for I/O, 1 … 255; MSI-X has a vector for each queue pair
     unsigned queue_entries = 1024;        ///< the longest queue, 2 … 65536
-    std::uint64_t max_transfer = 512 * 1024;  ///< MDTS: bytes, 4096 * 2^n, up to 16 MiB
+    std::uint64_t max_transfer = 512 * 1024;  ///< MDTS: bytes, a power of two from 8 KiB to 16 MiB
     unsigned doorbell_stride = 0;             ///< a doorbell comes every 4 << it bytes; at most 10
     bool shadow_doorbells = true;             ///< offers Doorbell Buffer Config
     Duration ready_time{};                    ///< from CC.EN to CSTS.RDY, both ways

@@ -19,11 +19,11 @@
 #include <thread>
 #include <vector>
 
+#include "bench/processors.hpp"
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <poll.h>
-#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -39,17 +39,6 @@ struct Options {
     bool json = false;
     double limit = 0;  ///< 0: none
 };
-
-/// On a machine with one processor both threads share it.
-void pin_to(unsigned wanted) {
-    const unsigned processor = wanted % std::max(std::thread::hardware_concurrency(), 1U);
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(processor, &set);
-    if (::sched_setaffinity(0, sizeof set, &set) != 0)
-        throw_errno(errno, "run on", fmt::format("processor {}", processor),
-                    "use a machine with two processors");
-}
 
 /// What raises: an edu device by MSI, or a thread of this process.
 class Source {
@@ -111,7 +100,7 @@ class Raiser {
 
   private:
     void work(const Source& source) {
-        pin_to(0);
+        bench::pin_to(bench::available(0));
         std::uint64_t done = 0;
         while (!ended_) {
             std::this_thread::sleep_for(100us);
@@ -189,7 +178,7 @@ struct Outcome {
 };
 
 Outcome measure(const Options& options) {
-    pin_to(1);
+    bench::pin_to(bench::available(1));
     const Source source(options.device);
     RunLoop loop;
     Raiser raiser(source);

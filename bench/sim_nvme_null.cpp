@@ -21,10 +21,10 @@
 #include <thread>
 #include <vector>
 
+#include "bench/processors.hpp"
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <sched.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -43,15 +43,6 @@ struct Options {
     bool json = false;
 };
 
-void pin_to(unsigned processor) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(processor, &set);
-    if (::sched_setaffinity(0, sizeof set, &set) != 0)
-        throw_errno(errno, "run on", fmt::format("processor {}", processor),
-                    "use a machine with two processors");
-}
-
 /// The server, alone on processor 1.
 class ServedDevice {
   public:
@@ -61,7 +52,7 @@ class ServedDevice {
                                   .block_size = 4096}}}),
           server_(model_, {.socket = socket, .log = {}}),
           thread_([this] {
-              pin_to(1);
+              bench::pin_to(1);
               server_.serve();
           }) {}
     ~ServedDevice() {
@@ -271,7 +262,7 @@ int run(int argc, char** argv) {
     CLI11_PARSE(app, argc, argv);
     options.depth = std::max(options.depth, options.batch);
 
-    pin_to(0);
+    bench::pin_to(0);
     const std::filesystem::path directory =
         std::filesystem::temp_directory_path() / fmt::format("sim_nvme_null-{}", ::getpid());
     std::filesystem::create_directory(directory);

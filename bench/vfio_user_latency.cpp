@@ -24,10 +24,10 @@
 #include <utility>
 #include <vector>
 
+#include "bench/processors.hpp"
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -48,16 +48,6 @@ struct Options {
     bool together = false;  ///< all on one processor: only the instructions count, not the wake-up
 };
 
-/// On a machine with one processor both processes share it.
-void pin_to(unsigned wanted) {
-    const unsigned processor = wanted % std::max(std::thread::hardware_concurrency(), 1U);
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(processor, &set);
-    if (::sched_setaffinity(0, sizeof set, &set) != 0)
-        throw_errno(errno, "run on", fmt::format("processor {}", processor));
-}
-
 /// A child process that does `work` until this one ends it.
 class Peer {
   public:
@@ -68,7 +58,7 @@ class Peer {
             return;
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
         try {
-            pin_to(processor);
+            bench::pin_to(bench::available(processor));
             work();
         } catch (const std::exception& error) {
             fmt::print(stderr, "vfio_user_latency: peer: {}\n", error.what());
@@ -290,7 +280,7 @@ std::vector<Outcome> measure(const Options& options) {
     PingPong read_bare(processor, {.question = access, .answer = access + 4});
     PingPong map_bare(processor, {.question = sizeof(Header) + sizeof(DmaMap), .answer = sizeof(Header)});
     const Server server(processor);
-    pin_to(1);
+    bench::pin_to(bench::available(1));
     const std::unique_ptr<VfioUserBackend> device = server.connect();
 
     const auto nothing = [] {};

@@ -127,17 +127,22 @@ void VerifyingLoad::finish(Slot& slot) noexcept {
     }
 }
 
+VerifyingLoad::Slot& VerifyingLoad::start_write(const Range& range, bool force_unit_access) {
+    Slot& slot = *static_cast<Slot*>(idle_.back()->owner);
+    idle_.pop_back();
+    slot.request.operation = BlockOperation::write;
+    slot.request.force_unit_access = force_unit_access;
+    slot.first = range.first;
+    slot.count = range.count;
+    start(slot);
+    return slot;
+}
+
 bool VerifyingLoad::rewrite_window(TimePoint deadline) {
     const std::uint64_t failed = counts_.failed;
     const std::vector<Range> ranges = std::exchange(window_, {});
     for (const Range& range : ranges) {
-        Slot& slot = *static_cast<Slot*>(idle_.back()->owner);
-        idle_.pop_back();
-        slot.request.operation = BlockOperation::write;
-        slot.request.force_unit_access = false;
-        slot.first = range.first;
-        slot.count = range.count;
-        start(slot);
+        start_write(range, false);
         if (!finish_writes(deadline))
             return false;
     }
@@ -149,13 +154,8 @@ bool VerifyingLoad::write_zeroes(TimePoint deadline) {
     const std::uint64_t failed = counts_.failed;
     const std::uint64_t largest = max_bytes / ledger_->sector_size();
     for (std::uint64_t first = 0; first < ledger_->sectors(); first += largest) {
-        Slot& slot = *static_cast<Slot*>(idle_.back()->owner);
-        idle_.pop_back();
-        slot.request.operation = BlockOperation::write;
-        slot.request.force_unit_access = true;
-        slot.first = first;
-        slot.count = std::min(largest, ledger_->sectors() - first);
-        start(slot);
+        const std::uint64_t count = std::min(largest, ledger_->sectors() - first);
+        Slot& slot = start_write({.first = first, .count = count}, true);
         std::ranges::fill(slot.segment.bytes(), std::byte{0});
         slot.generation = 0;
         if (!finish_writes(deadline))

@@ -75,6 +75,7 @@ class VerifyingLoad final : private Poller {
     bool choose(Slot& slot) noexcept;
     void make_write(Slot& slot) noexcept;
     void start(Slot& slot);
+    Slot& start_write(const Range& range, bool force_unit_access);
     bool finish_writes(TimePoint deadline);
 
     RunLoop* loop_;

@@ -13,9 +13,9 @@ namespace outboard {
 namespace guest {
 namespace {
 
-using test::fill_sector;
+using test::block_is;
+using test::fill_block;
 using test::Ours;
-using test::sector_is;
 using test::VerifyingLoad;
 using ::testing::IsEmpty;
 
@@ -66,7 +66,7 @@ TEST(GuestIde, WeReadWhatTheKernelWrote) {
         const Page page(mebibyte);
         for (std::uint64_t sector = 0; sector < sectors; sector += mebibyte / 512) {
             for (std::uint64_t i = 0; i < mebibyte / 512; ++i)
-                fill_sector(page.bytes().subspan(i * 512, 512), sector + i, 77);
+                fill_block(page.bytes().subspan(i * 512, 512), sector + i, 77);
             kernels.write(sector * 512, page.bytes());
         }
     }
@@ -77,7 +77,7 @@ TEST(GuestIde, WeReadWhatTheKernelWrote) {
         const DmaSpan part = data.part(0, std::min<std::uint64_t>(100, sectors - sector) * 512);
         ASSERT_EQ(ours.run(BlockOperation::read, sector * 512, part), BlockStatus::ok);
         for (std::uint64_t i = 0; i < part.length / 512; ++i)
-            ASSERT_TRUE(sector_is(part.bytes().subspan(i * 512, 512), sector + i, 77)) << sector + i;
+            ASSERT_TRUE(block_is(part.bytes().subspan(i * 512, 512), sector + i, 77)) << sector + i;
     }
 }
 
@@ -89,7 +89,7 @@ TEST(GuestIde, TheKernelReadsWhatWeWroteBeyond128Gibibytes) {
         for (const std::uint64_t place : places) {
             const DmaSpan data = ours.memory(0, 8192);
             for (std::uint64_t i = 0; i < 16; ++i)
-                fill_sector(data.bytes().subspan(i * 512, 512), place / 512 + i, 9);
+                fill_block(data.bytes().subspan(i * 512, 512), place / 512 + i, 9);
             ASSERT_EQ(ours.run(BlockOperation::write, place, data), BlockStatus::ok);
         }
     }
@@ -98,7 +98,7 @@ TEST(GuestIde, TheKernelReadsWhatWeWroteBeyond128Gibibytes) {
     for (const std::uint64_t place : places) {
         kernels.read(place, page.bytes());
         for (std::uint64_t i = 0; i < 16; ++i)
-            EXPECT_TRUE(sector_is(page.bytes().subspan(i * 512, 512), place / 512 + i, 9)) << place / 512 + i;
+            EXPECT_TRUE(block_is(page.bytes().subspan(i * 512, 512), place / 512 + i, 9)) << place / 512 + i;
     }
 }
 

@@ -22,26 +22,11 @@
 #include <vector>
 
 #include "tests/drivers/ide/ide_place.hpp"
+#include "tests/support/block_pattern.hpp"
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace outboard::test {
-
-/// The content of a sector when it was written for the `version`th time; version 0 is zeros.
-inline void fill_sector(std::span<std::byte> sector, std::uint64_t lba, std::uint32_t version) {
-    std::uint64_t state = lba * 0x9e3779b97f4a7c15 ^ version * 0xd1b54a32d192ed03ULL;
-    for (std::size_t i = 0; i < sector.size(); i += 8) {
-        state = state * 6364136223846793005 + 1442695040888963407;
-        const std::uint64_t word = version == 0 ? 0 : state;
-        std::memcpy(&sector[i], &word, 8);
-    }
-}
-
-inline bool sector_is(std::span<const std::byte> sector, std::uint64_t lba, std::uint32_t version) {
-    std::array<std::byte, 512> wanted{};
-    fill_sector(wanted, lba, version);
-    return std::memcmp(sector.data(), wanted.data(), wanted.size()) == 0;
-}
 
 /// The controller under our driver. What its place complains of is a failure.
 class Ours {
@@ -182,7 +167,7 @@ class VerifyingLoad {
     void compare(std::span<const std::byte> data, std::uint64_t at) const {
         for (std::uint64_t i = 0; i < data.size() / 512; ++i)
             ASSERT_TRUE(
-                sector_is(data.subspan(i * 512, 512), (plan_.offset + at) / 512 + i, versions_[at / 512 + i]))
+                block_is(data.subspan(i * 512, 512), (plan_.offset + at) / 512 + i, versions_[at / 512 + i]))
                 << "sector " << (plan_.offset + at) / 512 + i << " differs";
     }
 
@@ -241,8 +226,8 @@ class VerifyingLoad {
         slot.request.offset = plan_.offset + slot.first * 512;
         slot.request.length = slot.count * 512;
         for (std::uint64_t i = 0; write && i < slot.count; ++i)
-            fill_sector(slot.memory.bytes().subspan(i * 512, 512), plan_.offset / 512 + slot.first + i,
-                        ++versions_[slot.first + i]);
+            fill_block(slot.memory.bytes().subspan(i * 512, 512), plan_.offset / 512 + slot.first + i,
+                       ++versions_[slot.first + i]);
         slot.request.data = cut(slot);
         return true;
     }

@@ -79,16 +79,16 @@ TEST(IdeSuite, BothDisksOfAChannelWorkAtTheSameTime) {
                     request->length = 4096;
                     request->data = {&stream.data, 1};
                     for (std::uint64_t i = 0; i < 8 && operation == BlockOperation::write; ++i)
-                        fill_sector(stream.data.bytes().subspan(i * 512, 512), stream.sector + i,
-                                    stream.version);
+                        fill_block(stream.data.bytes().subspan(i * 512, 512), stream.sector + i,
+                                   stream.version);
                     stream.queue->submit({&request, 1});
                 }
                 BlockRequest* finished = nullptr;
                 if (stream.queue->reap({&finished, 1}) == 1) {
                     ASSERT_EQ(finished->status, BlockStatus::ok);
                     for (std::uint64_t i = 0; i < 8; ++i)
-                        ASSERT_TRUE(sector_is(stream.data.bytes().subspan(i * 512, 512), stream.sector + i,
-                                              stream.version));
+                        ASSERT_TRUE(block_is(stream.data.bytes().subspan(i * 512, 512), stream.sector + i,
+                                             stream.version));
                     stream.sector += 8;
                     ++stream.done;
                     finished->owner = nullptr;
@@ -111,7 +111,7 @@ TEST(IdeSuite, ReachesBeyond128Gibibytes) {
     for (const std::uint64_t place : places) {
         const DmaSpan data = ours.memory(0, 8192);
         for (std::uint64_t i = 0; i < 16; ++i)
-            fill_sector(data.bytes().subspan(i * 512, 512), place / 512 + i, 9);
+            fill_block(data.bytes().subspan(i * 512, 512), place / 512 + i, 9);
         ASSERT_EQ(ours.run(BlockOperation::write, place, data), BlockStatus::ok);
     }
     VerifyingLoad load(ours, {.offset = 160 * gibibyte, .size = 16 * mebibyte, .depth = 8});

@@ -103,12 +103,9 @@ std::size_t IoQueue::submit(std::span<BlockRequest* const> requests) noexcept {
     if (state_.load(std::memory_order_acquire) != State::running) [[unlikely]]
         follow();
     const bool running = state_.load(std::memory_order_relaxed) == State::running;
-    std::size_t taken = 0;
-    for (BlockRequest* const request : requests) {
-        if (outstanding_ == depth_)
-            break;
-        ++outstanding_;
-        ++taken;
+    const std::size_t taken = std::min(requests.size(), depth_ - outstanding_);
+    outstanding_ += taken;
+    for (BlockRequest* const request : requests.first(taken)) {
         request->status = BlockStatus::pending;
         if (running) [[likely]]
             start(*request);
@@ -128,12 +125,7 @@ void IoQueue::start(BlockRequest& request) noexcept {
         return;
     }
     free_.pop_back();
-    Slot& slot = slots_[index];
-    slot.request = &request;
-    slot.deadline = {};
-    slot.attempt = 0;
-    slot.aborting = false;
-    slot.timed_out = false;
+    slots_[index].request = &request;
     submission_.push();
     unrung_ = true;
 }
@@ -215,11 +207,15 @@ BlockStatus IoQueue::fill_transfer(SubmissionEntry& entry, std::uint16_t index,
                                    const BlockRequest& request) noexcept {
     if (const auto status = check_range(request, target_->max_transfer); status != BlockStatus::ok)
         return status;
-    const auto data =
-        make_prps(request.data, request.length,
-                  {.entries = {list(index), list_bytes / sizeof(Le64)}, .iova = list_iova(index)});
-    if (!data)
-        return BlockStatus::not_supported;
+    DataPointer data;
+    if (!make_short_prps(request.data, request.length, data)) {
+        const auto made =
+            make_prps(request.data, request.length,
+                      {.entries = {list(index), list_bytes / sizeof(Le64)}, .iova = list_iova(index)});
+        if (!made)
+            return BlockStatus::not_supported;
+        data = *made;
+    }
     const bool write = request.operation == BlockOperation::write;
     const std::uint64_t block = request.offset >> target_->block_shift;
     entry.dword0 = static_cast<std::uint32_t>(write ? IoOpcode::write : IoOpcode::read) |
@@ -227,8 +223,8 @@ BlockStatus IoQueue::fill_transfer(SubmissionEntry& entry, std::uint16_t index,
     entry.namespace_id = target_->namespace_id;
     entry.reserved = 0UL;
     entry.metadata = 0UL;
-    entry.prp1 = data->prp1;
-    entry.prp2 = data->prp2;
+    entry.prp1 = data.prp1;
+    entry.prp2 = data.prp2;
     entry.dword10 = low(block);
     entry.dword11 = high(block);
     entry.dword12 = low((request.length >> target_->block_shift) - 1) |
@@ -313,8 +309,7 @@ bool IoQueue::is_outstanding(const Ending& ending) const noexcept {
 BlockRequest& IoQueue::release(std::uint16_t index) noexcept {
     Slot& slot = slots_[index];
     BlockRequest& request = *slot.request;
-    slot.request = nullptr;
-    slot.identifier = static_cast<std::uint16_t>(slot.identifier + (1U << index_bits));
+    slot = {.identifier = static_cast<std::uint16_t>(slot.identifier + (1U << index_bits))};
     free_.push_back(index);
     return request;
 }

@@ -107,7 +107,7 @@ class Driven {
 
     explicit Driven(const std::string& socket) {
         DeviceHostOptions options{.device = DeviceName::parse("vfio-user:" + socket), .driver = {}};
-        options.driver.interrupts = false;
+        options.driver.completion = CompletionMode::poll;
         options.arena_bytes = max_depth * io_bytes;
         host_ = loop_.run(DeviceHost::open(loop_, std::move(options)));
         BlockDevice& disk = host_->disk(0);

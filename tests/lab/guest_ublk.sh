@@ -212,6 +212,49 @@ queues)
     await 15 kernel_disk
     ;;
 
+# Two disks of one controller by one process: side by side, killed, taken over, ended together.
+disks)
+    outboard run $device --disk 0,0 >/tmp/words.log 2>&1 && fail "a disk was served twice"
+    contains "neither \`all\` nor a list of different numbers" /tmp/words.log
+    outboard run $device --disk 0,9 >/tmp/words.log 2>&1 && fail "a disk that is not there was served"
+    contains "use disk 9 of $device" /tmp/words.log
+    [ "$(driver)" = $kernel_driver ] || fail "the device was not handed back: $(driver)"
+    [ ! -e /dev/ublkb0 ] || fail "/dev/ublkb0 is still there"
+    start one
+    outboard run $device --disk 1 >/tmp/busy.log 2>&1 && fail "a second server was allowed"
+    contains "process $server has the device and serves its disk 0 as /dev/ublkb0" /tmp/busy.log
+    contains "serve the disks by one: --disk 0,1" /tmp/busy.log
+    stop
+    start two --disk 0,1 --json
+    await 5 grep -q /dev/ublkb1 /tmp/run-two.log
+    [ "$(grep -c '"number":[01],' /tmp/run-two.log)" -eq 2 ] || fail "$(cat /tmp/run-two.log)"
+    must mkfs.ext4 -q -F /dev/ublkb1
+    mounted /dev/ublkb1
+    write_tree
+    load=
+    for target in /dev/ublkb0 $mnt/file; do
+        fio --name=verify --filename=$target --size=64M --rw=randrw --bsrange=4k-256k --direct=1 --ioengine=libaio --iodepth=16 \
+            --verify=crc32c --verify_fatal=1 --time_based --runtime=8 --output=/tmp/fio-${target##*/}.log &
+        load="$load $!"
+    done
+    sleep 3
+    kill -KILL $server
+    wait $server
+    start three --disk all
+    [ "$(grep -c "taken over" /tmp/run-three.log)" -eq 2 ] || fail "$(cat /tmp/run-three.log)"
+    outboard run $device --disk 1 >/tmp/busy.log 2>&1 && fail "a second server was allowed"
+    contains "process $server serves it as /dev/ublkb1" /tmp/busy.log
+    for fio in $load; do
+        wait "$fio" || { cat /tmp/fio-*.log; fail "fio saw errors"; }
+    done
+    check_tree
+    must umount $mnt
+    must outboard stop $device
+    wait $server || fail "outboard run ended with status $?"
+    [ ! -e /dev/ublkb0 ] && [ ! -e /dev/ublkb1 ] || fail "a disk is still there"
+    await 15 kernel_disk
+    ;;
+
 # A device left behind can be removed instead.
 removal)
     start one

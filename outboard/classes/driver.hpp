@@ -79,6 +79,9 @@ struct DriverDescription {
     /// And besides these for each of DriverOptions::queues.
     std::size_t dma_bytes_per_queue = 0;
 
+    /// Its disks have as many queues as DriverOptions::queues and the device allow.
+    bool makes_queues() const noexcept { return dma_bytes_per_queue != 0; }
+
     /// What the driver takes from the arena when it is started with these options.
     std::size_t dma_bytes_for(const DriverOptions& options) const noexcept {
         return dma_bytes + options.queues * dma_bytes_per_queue;

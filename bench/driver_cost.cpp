@@ -5,6 +5,7 @@
 #include "outboard/base/error.hpp"
 #include "outboard/classes/block_io.hpp"
 #include "outboard/host/device_host.hpp"
+#include "outboard/runtime/pin_thread.hpp"
 #include "outboard/runtime/run_loop.hpp"
 
 #include <algorithm>
@@ -21,7 +22,6 @@
 #include <vector>
 
 #include "bench/cycles.hpp"
-#include "bench/processors.hpp"
 #include "bench/raw_nvme.hpp"
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
@@ -292,7 +292,7 @@ int run(int argc, char** argv) {
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv))
         return 2;
-    pin_to(driver_processor);
+    pin_thread(driver_processor);
     const std::filesystem::path directory =
         std::filesystem::temp_directory_path() / fmt::format("driver_cost-{}", ::getpid());
     std::filesystem::create_directory(directory);

@@ -5,6 +5,7 @@
 #include "outboard/base/error.hpp"
 #include "outboard/device/device.hpp"
 #include "outboard/runtime/clock.hpp"
+#include "outboard/runtime/pin_thread.hpp"
 #include "outboard/sim/models/nvme/controller.hpp"
 #include "outboard/sim/server.hpp"
 
@@ -18,7 +19,6 @@
 #include <string>
 #include <thread>
 
-#include "bench/processors.hpp"
 #include <fmt/format.h>
 
 namespace outboard::bench {
@@ -33,7 +33,7 @@ class NullController {
                   .shadow_doorbells = false}),
           server_(model_, {.socket = socket, .log = {}}),
           thread_([this, processor] {
-              pin_to(processor);
+              pin_thread(processor);
               server_.serve();
           }) {}
     ~NullController() {

@@ -2,6 +2,7 @@
 // one processor, a client that polls on another. The client is no driver: raw queues and doorbells, nothing
 // else, so that the figure is the device's.
 #include "outboard/base/error.hpp"
+#include "outboard/runtime/pin_thread.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -13,7 +14,6 @@
 #include <thread>
 #include <vector>
 
-#include "bench/processors.hpp"
 #include "bench/raw_nvme.hpp"
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -109,7 +109,7 @@ int run(int argc, char** argv) {
     CLI11_PARSE(app, argc, argv);
     options.depth = std::max(options.depth, options.batch);
 
-    bench::pin_to(0);
+    pin_thread(0);
     const std::filesystem::path directory =
         std::filesystem::temp_directory_path() / fmt::format("sim_nvme_null-{}", ::getpid());
     std::filesystem::create_directory(directory);

@@ -111,6 +111,16 @@ check 'exit status of a benchmark with more threads than queues' 4 $?
 stop TERM
 check 'which ends by a signal' 0 $status
 
+head -c 9437696 /dev/urandom >"$directory/image"
+serve "$bin/outboard" sim nvme --socket "$socket" --size 9437696 --file "$directory/image" --quiet
+"$bin/copy_disk" "vfio-user:$socket" "$directory/copy"
+check 'exit status of the example that copies a disk' 0 $?
+check 'and its copy' 0 "$(cmp "$directory/image" "$directory/copy" 2>&1; echo $?)"
+output=$("$bin/copy_disk" "vfio-user:$socket" /dev/full 2>&1)
+check 'its exit status when the file cannot be written' 1 $?
+check 'and its message' 'copy_disk: cannot write the file: No space left on device (ENOSPC)' "$output"
+stop TERM
+
 serve "$bin/outboard" sim ide --socket "$socket" --size 16M --quiet
 output=$("$bin/outboard" faults --device "vfio-user:$socket" 2>&1)
 check 'exit status of a campaign that would overwrite a disk' 2 $?

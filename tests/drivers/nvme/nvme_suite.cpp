@@ -53,15 +53,17 @@ TEST(NvmeSuite, VerifiesMixedSizesOnEachNamespace) {
     EXPECT_THAT(ours.told, IsEmpty());
 }
 
-TEST(NvmeSuite, MovesTheSameDataWithoutInterrupts) {
-    DriverOptions options;
-    options.interrupts = false;
-    Ours ours(std::move(options));
-    ours.open();
-    VerifyingLoad load(ours, ours.disk(), {.offset = 8 * mebibyte, .size = 16 * mebibyte, .depth = 16});
-    load.run();
-    load.check_all();
-    EXPECT_THAT(ours.told, IsEmpty());
+TEST(NvmeSuite, MovesTheSameDataHoweverItLearnsOfEnds) {
+    for (const CompletionMode mode : {CompletionMode::interrupt, CompletionMode::poll}) {
+        DriverOptions options;
+        options.completion = mode;
+        Ours ours(std::move(options));
+        ours.open();
+        VerifyingLoad load(ours, ours.disk(), {.offset = 8 * mebibyte, .size = 16 * mebibyte, .depth = 16});
+        load.run();
+        load.check_all();
+        EXPECT_THAT(ours.told, IsEmpty());
+    }
 }
 
 TEST(NvmeSuite, KeepsWhatWasWrittenWhenItIsClosed) {

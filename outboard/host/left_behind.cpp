@@ -41,12 +41,14 @@ Task<std::vector<ublk::ServedDevice>> find_left_behind(ublk::Control& control, D
     std::vector<ublk::ServedDevice> devices = co_await std::move(search);
     std::erase_if(devices, [&](const ublk::ServedDevice& one) { return !one.disk.same_device(mark); });
     // One that is wanted is named before another that is in the way.
-    std::ranges::stable_partition(devices, [&](const ublk::ServedDevice& one) {
+    const auto is_wanted = [&](const ublk::ServedDevice& one) {
         return std::ranges::find(wanted, one.disk.disk) != wanted.end();
-    });
-    for (const ublk::ServedDevice& one : devices) {
-        if (one.has_server())
-            refuse_busy(one, device, wanted);
+    };
+    for (const bool named_first : {true, false}) {
+        for (const ublk::ServedDevice& one : devices) {
+            if (is_wanted(one) == named_first && one.has_server())
+                refuse_busy(one, device, wanted);
+        }
     }
     co_return devices;
 }

@@ -228,17 +228,12 @@ void Controller::serve_ports() noexcept {
     const auto status = registers_.read<InterruptStatus>();
     if (status.raw() == 0 || all_ones(status))
         return;
-    // A message is sent when a bit rises, so the bits fall before the ports are looked at. A line falls when
-    // the ports are quiet, so there they fall afterwards (10.7.2).
-    const bool message = interrupt_kind_ != InterruptKind::intx;
-    if (message)
-        registers_.write(status);
     for (const Place& place : places_) {
         if ((status.raw() >> place.number & 1) != 0)
             place.port->on_interrupt();
     }
-    if (!message)
-        registers_.write(status);
+    // After the ports (10.7.2): a bit whose port is not quiet yet rises again, and with it the interrupt.
+    registers_.write(status);
 }
 
 void Controller::use_interrupts(bool on) noexcept {

@@ -46,6 +46,7 @@ Hba::Hba(const Options& options) : PciModel(describe(options)), options_(options
 // ---- registers ----
 
 std::uint64_t Hba::read(unsigned, std::uint64_t offset, unsigned width) {
+    follow_orders();
     const auto place = static_cast<unsigned>(offset & ~std::uint64_t{3});
     if (width == 8)
         return read_register(place) | std::uint64_t{read_register(place + 4)} << 32;
@@ -53,6 +54,7 @@ std::uint64_t Hba::read(unsigned, std::uint64_t offset, unsigned width) {
 }
 
 void Hba::write(unsigned, std::uint64_t offset, unsigned width, std::uint64_t value) {
+    follow_orders();
     const auto place = static_cast<unsigned>(offset);
     if (width < 4) {
         breaches_.add("a register is written in parts");
@@ -169,7 +171,27 @@ void Hba::reset() {
 }
 
 void Hba::plug(unsigned port, bool in, Duration delay) {
-    timers().after(delay, [this, port, in] { ports_[port]->plug(in); });
+    const std::scoped_lock lock(ordering_);
+    orders_.push_back({.port = port, .in = in, .delay = delay});
+    ordered_.store(true, std::memory_order_release);
+}
+
+void Hba::follow_orders() {
+    if (!ordered_.load(std::memory_order_acquire)) [[likely]]
+        return;
+    std::vector<PlugOrder> orders;
+    {
+        const std::scoped_lock lock(ordering_);
+        orders.swap(orders_);
+        ordered_.store(false, std::memory_order_relaxed);
+    }
+    for (const PlugOrder& order : orders) {
+        const auto act = [this, order] { ports_[order.port]->plug(order.in); };
+        if (order.delay == Duration::zero())
+            act();
+        else
+            timers().after(order.delay, act);
+    }
 }
 
 void Hba::cut_power(std::uint64_t seed) {

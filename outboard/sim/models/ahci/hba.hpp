@@ -6,9 +6,11 @@
 #include "outboard/sim/models/ide_breaches.hpp"
 #include "outboard/sim/pci_model.hpp"
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -38,9 +40,8 @@ class Hba final : public PciModel, private PortHost {
 
     /// Null where the port is empty.
     Disk* disk(unsigned port) noexcept { return ports_[port]->disk(); }
-    /// Pulls a disk out of its port, or puts it back, after `delay`. Before the device is served, or on its
-    /// thread.
-    void plug(unsigned port, bool in, Duration delay);
+    /// Pulls a disk out of its port, or puts it back, so long after the client's next access. Any thread.
+    void plug(unsigned port, bool in, Duration delay = {});
     /// What the specification leaves undefined, since it was made. Any thread.
     std::uint64_t breaches() const noexcept { return breaches_.count(); }
     /// Power is cut and comes back: each unflushed sector is old or new, as `seed` decides, and the rest is
@@ -48,6 +49,13 @@ class Hba final : public PciModel, private PortHost {
     void cut_power(std::uint64_t seed);
 
   private:
+    struct PlugOrder {
+        unsigned port = 0;
+        bool in = false;
+        Duration delay{};
+    };
+
+    void follow_orders();
     std::uint32_t read_register(unsigned place) const noexcept;
     void write_register(unsigned place, std::uint32_t value);
     void write_control(std::uint32_t value);
@@ -67,6 +75,10 @@ class Hba final : public PciModel, private PortHost {
     std::uint32_t interrupt_status_ = 0;
     std::uint32_t handoff_ = 0;
     bool in_reset_ = false;  ///< a reset that does not end
+
+    std::mutex ordering_;
+    std::vector<PlugOrder> orders_;
+    std::atomic<bool> ordered_{false};
 };
 
 /// The entry for the table of models.

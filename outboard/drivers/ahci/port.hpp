@@ -117,6 +117,7 @@ class Port {
         std::uint8_t attempt = 0;      ///< tries that failed
         std::uint8_t interrupted = 0;  ///< tries that ended because of others
         Step step = Step::whole;
+        bool timed_out = false;  ///< the reset is because of this one
     };
 
     /// Why the port is stopped.
@@ -154,9 +155,12 @@ class Port {
     // What goes wrong (port_recovery.cpp).
     void stop(const Trouble& trouble) noexcept;
     Task<void> recover();
+    void tell_why(const Trouble& trouble) const noexcept;
+    Task<bool> settle_failure(std::uint8_t status, std::uint8_t error);
     Task<void> reset_disk();
     Task<void> configure();
     Task<bool> name_culprit();
+    void count_tries(std::uint32_t timed_out) noexcept;
     void failed(unsigned index, std::uint8_t status, std::uint8_t error) noexcept;
     void disk_left() noexcept;
     Task<void> disk_came();

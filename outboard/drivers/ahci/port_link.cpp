@@ -126,6 +126,14 @@ Task<bool> wait_for_link(PortAccess access, Duration limit) {
 }
 
 Task<bool> reset_link(PortAccess access) {
+    Task<bool> stopping = stop_commands(access);
+    const bool stopped = co_await std::move(stopping);
+    if (!stopped)
+        throw outboard::Error({.kind = ErrorKind::io,
+                               .action = "reset the disk at",
+                               .subject = access.name,
+                               .cause = "the command engine does not stop",
+                               .remedy = {}});
     const auto act = [&](LinkControl::Action action) {
         access.registers.modify<LinkControl>(
             [action](Value<LinkControl> value) { return value.with(LinkControl::action, action); });

@@ -55,7 +55,8 @@ void start_commands(PortAccess access) noexcept;
 
 /// Waits until the link is up. False when it is not in time: there is no disk.
 Task<bool> wait_for_link(PortAccess access, Duration limit);
-/// Resets disk and link (COMRESET, 10.4.2), and waits for the link. False when nothing answers.
+/// Stops commands, resets disk and link (COMRESET, 10.4.2), and waits for the link. False when nothing
+/// answers. Throws Error.
 Task<bool> reset_link(PortAccess access);
 /// Waits until the disk is ready after a reset. Throws Error.
 Task<void> wait_until_ready(PortAccess access);

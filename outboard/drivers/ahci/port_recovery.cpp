@@ -3,6 +3,7 @@
 #include "outboard/base/error.hpp"
 #include "outboard/drivers/ahci/port.hpp"
 
+#include <array>
 #include <bit>
 #include <chrono>
 #include <limits>
@@ -53,6 +54,8 @@ void Port::prepare() noexcept {
 }
 
 Task<void> Port::bring_up() {
+    if (state_ == State::lost)
+        co_return;
     registers_.write(Value<PortInterruptEnable>(0));
     wanting_ = false;
     state_ = State::empty;
@@ -195,70 +198,92 @@ Task<void> Port::recover() {
     if (all_ones(task_file) && all_ones(registers_.read<PortInterrupts>()))
         throw_io(name_, "its registers read as all ones: it was removed, or has no power");
     Trouble trouble = std::exchange(trouble_, {});
-    for (unsigned index = 0; index < slots_.size(); ++index) {
-        if ((trouble.timed_out & bit(index)) != 0)
-            tell([&] {
-                return fmt::format("{}: {} was not finished after {} ms", name_,
-                                   ata::describe(task_of(index, issued_queued_)),
-                                   milliseconds(options_.limits.command));
-            });
-    }
-    if (trouble.breach)
-        tell([&] { return fmt::format("{}: commands are under way that were not given", name_); });
-    if (!link_is_up(registers_) || (trouble.interrupts & link_interrupts) != 0) {
-        // A link that comes back at once was disturbed; the disk has forgotten its commands in either case.
+    // A link that was disturbed and is up again has made the disk forget its commands as well.
+    if (!link_is_up(registers_))
         trouble.interrupts |= link_interrupts;
-    }
+    tell_why(trouble);
     Task<bool> stopping = stop_commands(access());
     const bool stopped = co_await std::move(stopping);
-    const bool only_failed = (trouble.interrupts & (error_interrupts | link_interrupts)) ==
-                             PortInterrupts::task_file_error.mask<std::uint32_t>();
     const std::uint8_t status = task_file[TaskFileData::status];
-    const bool told = only_failed || (trouble.interrupts == 0 && !trouble.breach && trouble.timed_out == 0 &&
-                                      (status & (ata::status_error | ata::status_device_fault)) != 0);
-    if (stopped && told && !busy(registers_.read<TaskFileData>())) {
-        bool named = false;
-        try {
-            if (issued_queued_) {
-                Task<bool> naming = name_culprit();
-                named = co_await std::move(naming);
-            } else if (issued_ != 0) {
-                clear_errors(access());
-                failed(static_cast<unsigned>(std::countr_zero(issued_)), status,
-                       task_file[TaskFileData::error]);
-                start_commands(access());
-                named = true;
-            }
-        } catch (const outboard::Error& error) {
-            tell([&] { return std::string(error.what()); });
-        }
-        if (named) {
+    const std::uint32_t events = trouble.interrupts & (error_interrupts | link_interrupts);
+    const bool disk_failed =
+        trouble.timed_out == 0 && !trouble.breach &&
+        (events == PortInterrupts::task_file_error.mask<std::uint32_t>() ||
+         (events == 0 && (status & (ata::status_error | ata::status_device_fault)) != 0));
+    if (stopped && disk_failed && !busy(registers_.read<TaskFileData>())) {
+        Task<bool> settling = settle_failure(status, task_file[TaskFileData::error]);
+        const bool settled = co_await std::move(settling);
+        if (settled) {
             state_ = State::ready;
             restart();
             co_return;
         }
-        // Alone each shows for itself whether it fails.
+        issued_ = 0;
+    } else {
+        count_tries(trouble.timed_out);
+        // Before, the HBA may still write to memory of theirs.
+        if (!stopped)
+            throw_io(name_, "its command engine does not stop");
+    }
+    Task<void> resetting = reset_disk();
+    co_await std::move(resetting);
+}
+
+void Port::tell_why(const Trouble& trouble) const noexcept {
+    struct Meaning {
+        std::uint32_t bit;
+        std::string_view words;
+    };
+    static constexpr std::array meanings{
+        Meaning{.bit = PortInterrupts::host_fatal.mask<std::uint32_t>(),
+                .words = "the HBA could not reach its memory (HBFS)"},
+        Meaning{.bit = PortInterrupts::host_data.mask<std::uint32_t>(),
+                .words = "the HBA could not move data to or from memory (HBDS)"},
+        Meaning{.bit = PortInterrupts::interface_fatal.mask<std::uint32_t>(),
+                .words = "a transfer on the link failed (IFS)"},
+        Meaning{.bit = PortInterrupts::overflow.mask<std::uint32_t>(),
+                .words = "the disk sent more than was asked for (OFS)"}};
+    for (std::uint32_t rest = trouble.timed_out; rest != 0; rest &= rest - 1)
+        tell([&] {
+            return fmt::format(
+                "{}: {} was not finished after {} ms", name_,
+                ata::describe(task_of(static_cast<unsigned>(std::countr_zero(rest)), issued_queued_)),
+                milliseconds(options_.limits.command));
+        });
+    for (const Meaning& meaning : meanings)
+        if ((trouble.interrupts & meaning.bit) != 0)
+            tell([&] { return fmt::format("{}: {}", name_, meaning.words); });
+    if (trouble.breach)
+        tell([&] { return fmt::format("{}: commands are under way that were not given", name_); });
+}
+
+/// The disk has failed a command. False when it is not known which: the disk has to be reset, and alone each
+/// shows for itself whether it fails.
+Task<bool> Port::settle_failure(std::uint8_t status, std::uint8_t error) {
+    if (issued_ == 0)
+        co_return false;
+    if (!issued_queued_) {
+        clear_errors(access());
+        failed(static_cast<unsigned>(std::countr_zero(issued_)), status, error);
+        start_commands(access());
+        co_return true;
+    }
+    bool named = false;
+    try {
+        Task<bool> naming = name_culprit();
+        named = co_await std::move(naming);
+    } catch (const outboard::Error& failure) {
+        tell([&] { return std::string(failure.what()); });
+    }
+    if (!named) {
         isolated_ |= issued_;
         tell([&] {
             return fmt::format(
                 "{}: a queued command failed, and the disk does not say which: they are sent one by one",
                 name_);
         });
-    } else {
-        for (unsigned index = 0; index < slots_.size(); ++index) {
-            if ((issued_ & bit(index)) == 0)
-                continue;
-            Slot& slot = slots_[index];
-            if ((trouble.timed_out & bit(index)) == 0) {
-                if (++slot.interrupted >= attempts_interrupted)
-                    give_back(index, BlockStatus::device_error);
-            } else if (++slot.attempt >= attempts_timed_out) {
-                give_back(index, BlockStatus::timed_out);
-            }
-        }
     }
-    Task<void> resetting = reset_disk();
-    co_await std::move(resetting);
+    co_return named;
 }
 
 Task<void> Port::reset_disk() {
@@ -272,7 +297,6 @@ Task<void> Port::reset_disk() {
         disk_left();
         co_return;
     }
-    issued_ = 0;
     Task<void> coming = bring_up();
     co_await std::move(coming);
     if (state_ == State::ready)
@@ -326,7 +350,15 @@ void Port::restart() noexcept {
     ready_single_ = 0;
     issued_ = 0;
     for (unsigned index = 0; index < slots_.size(); ++index) {
-        if ((used_ & bit(index)) != 0 && !prepare_slot(index))
+        if ((used_ & bit(index)) == 0)
+            continue;
+        Slot& slot = slots_[index];
+        const bool timed_out = std::exchange(slot.timed_out, false);
+        if (timed_out && slot.attempt >= attempts_timed_out)
+            give_back(index, BlockStatus::timed_out);
+        else if (slot.interrupted >= attempts_interrupted)
+            give_back(index, BlockStatus::device_error);
+        else if (!prepare_slot(index))
             give_back(index, BlockStatus::not_supported);
     }
     start_ready();
@@ -334,15 +366,24 @@ void Port::restart() noexcept {
 
 void Port::interrupt_commands() noexcept {
     registers_.write(Value<PortInterruptEnable>(0));
-    if (state_ == State::ready)
+    if (state_ == State::ready) {
         state_ = State::stopped;
-    for (unsigned index = 0; index < slots_.size(); ++index) {
-        if ((issued_ & bit(index)) != 0 && ++slots_[index].interrupted >= attempts_interrupted)
-            give_back(index, BlockStatus::device_error);
+        count_tries(0);
     }
-    issued_ = 0;
     wanting_ = false;
     trouble_ = {};
+}
+
+/// The commands that were issued end without an answer, by a reset.
+void Port::count_tries(std::uint32_t timed_out) noexcept {
+    for (unsigned index = 0; index < slots_.size(); ++index) {
+        if ((issued_ & bit(index)) == 0)
+            continue;
+        Slot& slot = slots_[index];
+        slot.timed_out = (timed_out & bit(index)) != 0;
+        ++(slot.timed_out ? slot.attempt : slot.interrupted);
+    }
+    issued_ = 0;
 }
 
 void Port::end_all(BlockStatus status) noexcept {
@@ -374,6 +415,7 @@ void Port::disk_left() noexcept {
 }
 
 Task<void> Port::disk_came() {
+    registers_.write(Value<PortInterruptEnable>(0));
     Task<bool> resetting = reset_link(access());
     const bool up = co_await std::move(resetting);
     if (!up) {

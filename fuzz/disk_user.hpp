@@ -92,7 +92,8 @@ class DiskUser {
         std::array<BlockRequest, most> requests;
         std::array<std::array<DmaSpan, 3>, most> segments;
         std::array<BlockRequest*, most> batch{};
-        const std::size_t count = 1 + input_.below(most);
+        const std::size_t count =
+            std::min<std::size_t>(1 + input_.below(most), disks_[which]->info().queue_depth);
         for (std::size_t i = 0; i < count; ++i) {
             fill(requests[i], segments[i], disks_[which]->info());
             batch[i] = &requests[i];

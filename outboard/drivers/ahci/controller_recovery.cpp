@@ -35,6 +35,10 @@ Task<void> Controller::serve_attention() {
 
 /// A port cannot help itself. The requests of all ports wait meanwhile.
 Task<void> Controller::recover() {
+    if (gone()) {
+        give_up();
+        co_return;
+    }
     tell(fmt::format("{}: the HBA is reset", name_));
     for (const Place& place : places_)
         place.port->interrupt_commands();

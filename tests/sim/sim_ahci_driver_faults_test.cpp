@@ -180,6 +180,7 @@ TEST_F(AhciFaults, OtherDisksGoOnMeanwhile) {
         EXPECT_EQ(other.status, BlockStatus::ok);
         ++others;
         ours.queue->reap({&one, 1});
+        ours.loop.turn(Clock::now());
     }
     EXPECT_EQ(request.status, BlockStatus::ok);
     EXPECT_GT(others, 10U);

@@ -84,7 +84,8 @@ class SimulatedAhci final : public test::AhciPlace {
     }
     DriverOptions options() const override {
         DriverOptions options;
-        options.interrupts = chosen() != "poll";
+        if (chosen() == "poll")
+            options.completion = CompletionMode::poll;
         return options;
     }
     std::string complaints() override { return simulated().complaints(); }

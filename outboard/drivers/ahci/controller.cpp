@@ -150,7 +150,7 @@ Task<void> Controller::reset_hba() {
 }
 
 void Controller::choose_interrupts() {
-    if (options_.interrupts) {
+    if (options_.completion != CompletionMode::poll) {
         for (const InterruptKind kind : {InterruptKind::msix, InterruptKind::msi, InterruptKind::intx}) {
             if (device_.interrupt_count(kind) == 0)
                 continue;
@@ -169,6 +169,7 @@ void Controller::make_ports() {
                                                   ? ~std::uint64_t{0}
                                                   : std::uint64_t{1} << 32,
                              .interrupts = !interrupts_.empty(),
+                             .adaptive = options_.completion == CompletionMode::adaptive,
                              .write_cache = options_.write_cache,
                              .limits = limits_};
     port_options.report = [this](std::string_view text) { tell(text); };

@@ -174,6 +174,8 @@ void Port::issue(std::uint32_t slots, bool queued) noexcept {
     for (std::uint32_t rest = slots; rest != 0;)
         slots_[take_lowest(rest)].deadline = {};
     (queued ? ready_queued_ : ready_single_) &= ~slots;
+    if (issued_ == 0 && options_.adaptive && options_.interrupts)
+        choose_completion();
     issued_ |= slots;
     issued_queued_ = queued;
     more_single_ = queued;
@@ -184,17 +186,30 @@ void Port::issue(std::uint32_t slots, bool queued) noexcept {
     registers_.write(Value<PortIssue>(slots));
 }
 
+/// How the end of the next commands is learnt of. A write of a register for each change of mind.
+void Port::choose_completion() noexcept {
+    if (judge_.look() == looking_)
+        return;
+    looking_ = !looking_;
+    enable_interrupts();
+}
+
+void Port::enable_interrupts() const noexcept {
+    registers_.write(
+        Value<PortInterruptEnable>(error_interrupts | link_interrupts | (looking_ ? 0 : end_interrupts)));
+}
+
 // ---- finishing ----
 
 std::size_t Port::reap(std::span<BlockRequest*> finished) noexcept {
     if (state_ == State::ready && issued_ != 0) {
-        if (!options_.interrupts) {
+        if (looks()) {
             look();
             start_ready();
         }
         // Where it is polled, the clock costs more than a look.
         constexpr unsigned looks_per_clock = 64;
-        if (finished_.empty() && (options_.interrupts || ++empty_looks_ % looks_per_clock == 0)) {
+        if (finished_.empty() && (!looks() || ++empty_looks_ % looks_per_clock == 0)) {
             const TimePoint now = Clock::now();
             if (now >= next_check_)
                 check_clock(now);
@@ -204,15 +219,19 @@ std::size_t Port::reap(std::span<BlockRequest*> finished) noexcept {
     while (count < finished.size() && !finished_.empty())
         finished[count++] = finished_.pop_front();
     outstanding_ -= count;
+    given_back_ += count;
     return count;
 }
 
 TimePoint Port::next_reap(TimePoint now) const noexcept {
+    judge_.observe(now, outstanding_, given_back_);
     if (!finished_.empty())
         return now;
     if (outstanding_ == 0 || state_ != State::ready)
         return TimePoint::max();
-    return options_.interrupts ? std::max(now, next_check_) : now;
+    if (!options_.interrupts)
+        return now;
+    return looking_ ? judge_.next_look(now) : std::max(now, next_check_);
 }
 
 void Port::on_interrupt() noexcept {

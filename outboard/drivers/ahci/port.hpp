@@ -16,6 +16,7 @@
 #include "outboard/device/dma_arena.hpp"
 #include "outboard/drivers/ahci/port_link.hpp"
 #include "outboard/runtime/task.hpp"
+#include "outboard/runtime/wait_judge.hpp"
 
 #include <array>
 #include <cstddef>
@@ -34,6 +35,7 @@ struct PortOptions {
     bool queuing = false;               ///< it has native command queuing
     std::uint64_t address_limit = 0;    ///< beyond the highest address it reaches
     bool interrupts = false;            ///< ended commands are told of; otherwise they are looked for
+    bool adaptive = false;              ///< with interrupts: they are looked for while that is better
     std::optional<bool> write_cache{};  ///< nothing: as the disk has it
     Limits limits{};
     std::function<void(std::string_view)> report{};  ///< may be empty
@@ -145,6 +147,9 @@ class Port {
     bool prepare_slot(unsigned index) noexcept;
     void start_ready() noexcept;
     void issue(std::uint32_t slots, bool queued) noexcept;
+    void choose_completion() noexcept;
+    void enable_interrupts() const noexcept;
+    bool looks() const noexcept { return looking_ || !options_.interrupts; }
 
     // Finishing.
     void look() noexcept;
@@ -199,7 +204,12 @@ class Port {
     std::uint32_t isolated_ = 0;      ///< one of these has failed: they go alone, so that it is seen which
     bool issued_queued_ = false;      ///< those in issued_ are queued commands
     bool more_single_ = false;        ///< queued commands went last
-    std::size_t outstanding_ = 0;     ///< taken and not given back
+    /// The interrupt of ended commands is off, and they are looked for.
+    bool looking_ = false;
+    /// Learns from being asked when to reap, which changes nothing that a caller sees.
+    mutable WaitJudge judge_;
+    std::uint64_t given_back_ = 0;
+    std::size_t outstanding_ = 0;  ///< taken and not given back
     RequestChain finished_;
     unsigned empty_looks_ = 0;
     TimePoint next_check_{};

@@ -16,9 +16,6 @@ namespace outboard::ahci {
 
 namespace {
 
-/// What raises the interrupt while the port works.
-constexpr std::uint32_t wanted_interrupts = error_interrupts | link_interrupts | 0x0000000f;
-
 constexpr std::uint32_t bit(unsigned index) {
     return std::uint32_t{1} << index;
 }
@@ -112,7 +109,7 @@ Task<void> Port::bring_up() {
     }
     clear_errors(access());
     state_ = State::ready;
-    registers_.write(Value<PortInterruptEnable>(wanted_interrupts));
+    enable_interrupts();
 }
 
 /// What a reset undoes.
@@ -345,7 +342,7 @@ void Port::restart() noexcept {
         disk_left();
     if (state_ != State::ready)
         return;
-    registers_.write(Value<PortInterruptEnable>(wanted_interrupts));
+    enable_interrupts();
     ready_queued_ = 0;
     ready_single_ = 0;
     issued_ = 0;

@@ -83,6 +83,8 @@ struct PortInterrupts : Register<PortInterrupts, std::uint32_t, 0x10, Access::re
 
 /// What ends commands before their time.
 inline constexpr std::uint32_t error_interrupts = 0x79000000;
+/// Commands have ended: DHRS, PSS, DSS, SDBS.
+inline constexpr std::uint32_t end_interrupts = 0x0000000f;
 /// The disk came or went.
 inline constexpr std::uint32_t link_interrupts = 0x00400040;
 

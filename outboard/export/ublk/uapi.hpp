@@ -229,8 +229,10 @@ inline constexpr unsigned sector_bytes = 512;
 inline constexpr unsigned max_queue_depth = 4096;
 /// Result of a FETCH that brings a request. A negative one means that no request will come any more.
 inline constexpr int result_ok = 0;
-/// Queue q's descriptors are mapped from this offset + q × the size for max_queue_depth, read-only.
+/// Queue q's descriptors are mapped from descriptor_offset + q × descriptor_stride, read-only.
 inline constexpr std::uint64_t descriptor_offset = 0;
+inline constexpr std::uint64_t descriptor_stride = max_queue_depth * sizeof(IoDescriptor);
+static_assert(descriptor_stride % 4096 == 0, "the kernel rounds it up to whole pages");
 
 // ---- command numbers, encoded like ioctl numbers of type 'u' ----
 

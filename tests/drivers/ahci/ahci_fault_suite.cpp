@@ -44,7 +44,7 @@ TEST(AhciFaultSuite, AFailingCommandTakesNoOtherAlong) {
 
 TEST(AhciFaultSuite, ADiskErrorIsFoundByPollingToo) {
     DriverOptions options;
-    options.interrupts = false;
+    options.completion = CompletionMode::poll;
     OurAhci ours(std::move(options));
     ours.open("bad");
     EXPECT_EQ(ours.run(BlockOperation::read, 2048 * 512UL, ours.memory(0, 512)), ours.place->bad_status());

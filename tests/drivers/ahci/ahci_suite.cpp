@@ -53,15 +53,17 @@ TEST(AhciSuite, VerifiesMixedSizesOnEachDisk) {
     EXPECT_THAT(ours.told, IsEmpty());
 }
 
-TEST(AhciSuite, MovesTheSameDataWithoutInterrupts) {
-    DriverOptions options;
-    options.interrupts = false;
-    OurAhci ours(std::move(options));
-    ours.open("ahci0");
-    VerifyingLoad load(ours, {.offset = 8 * mebibyte, .size = 16 * mebibyte, .depth = 16});
-    load.run();
-    load.check_all();
-    EXPECT_THAT(ours.told, IsEmpty());
+TEST(AhciSuite, MovesTheSameDataHoweverItLearnsOfEnds) {
+    for (const CompletionMode mode : {CompletionMode::interrupt, CompletionMode::poll}) {
+        DriverOptions options;
+        options.completion = mode;
+        OurAhci ours(std::move(options));
+        ours.open("ahci0");
+        VerifyingLoad load(ours, {.offset = 8 * mebibyte, .size = 16 * mebibyte, .depth = 16});
+        load.run();
+        load.check_all();
+        EXPECT_THAT(ours.told, IsEmpty());
+    }
 }
 
 TEST(AhciSuite, DisksWorkAtTheSameTime) {

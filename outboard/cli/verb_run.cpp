@@ -33,6 +33,7 @@ struct Words {
     std::string disks = "0";
     std::uint16_t queues = 0;
     std::uint16_t queue_depth = 32;
+    bool batch = false;
     long grace_seconds = 10;
     DriverWords driver;
 };
@@ -72,6 +73,7 @@ void announce(const DiskService& service, bool json) {
                                          {"number", service.number},
                                          {"queues", service.queues},
                                          {"queue_depth", service.queue_depth},
+                                         {"batched", service.batched},
                                          {"write_cache", info.volatile_write_cache},
                                          {"taken_over", service.taken_over},
                                          {"pid", ::getpid()}};
@@ -90,6 +92,7 @@ void run(const Words& words, Invocation& invocation) {
     options.disks = parse_disks(words.disks);
     options.queues = words.queues;
     options.queue_depth = words.queue_depth;
+    options.batch = words.batch;
     options.grace = std::chrono::seconds(words.grace_seconds);
     options.driver = driver_options(words.driver);
     options.ready = [&invocation](const DiskService& service) { announce(service, invocation.json); };
@@ -131,6 +134,10 @@ void add_run_verb(CLI::App& app, Invocation& invocation) {
                      "Requests that the kernel may send at once on each queue")
         ->check(CLI::Range(1, 4096))
         ->capture_default_str();
+    verb->add_flag(
+        "--batch", words->batch,
+        "Requests and results many at a time, where the kernel can (7.0 and newer): for users who send "
+        "many at a time");
     verb->add_option("--grace", words->grace_seconds,
                      "At the end: seconds that users of the disk may take to let it go")
         ->check(CLI::Range(0, 86400))

@@ -41,7 +41,7 @@ Task<std::vector<ublk::ServedDevice>> find_left_behind(ublk::Control& control, D
     std::vector<ublk::ServedDevice> devices = co_await std::move(search);
     std::erase_if(devices, [&](const ublk::ServedDevice& one) { return !one.disk.same_device(mark); });
     // One that is wanted is named before another that is in the way.
-    std::ranges::stable_partition(devices, [&](const ublk::ServedDevice& one) {
+    std::ranges::partition(devices, [&](const ublk::ServedDevice& one) {
         return std::ranges::find(wanted, one.disk.disk) != wanted.end();
     });
     for (const ublk::ServedDevice& one : devices) {

@@ -143,6 +143,7 @@ Task<void> Exports::start_one(unsigned number, std::size_t disks,
     options.disk = mark_of(number, info, hand_back);
     options.queue_depth = options_->queue_depth;
     options.queues = static_cast<std::uint16_t>(std::min<std::size_t>(wanted_queues(*options_), most));
+    options.batch = options_->batch;
     options.prepare_thread = secure_thread;
     Task<std::unique_ptr<ublk::UblkExport>> starting =
         ublk::UblkExport::start(*loop_, *control_, disk, std::move(options), std::move(left_behind));
@@ -162,6 +163,7 @@ void Exports::announce() const {
                          .info = &one.disk->info(),
                          .queues = one.exported->queues(),
                          .queue_depth = one.exported->queue_depth(),
+                         .batched = one.exported->batched(),
                          .taken_over = one.exported->taken_over()});
 }
 

@@ -24,6 +24,7 @@ struct DiskService {
     const BlockInfo* info = nullptr;
     std::uint16_t queues = 1;
     std::uint16_t queue_depth = 0;
+    bool batched = false;     ///< the kernel hands over several requests at a time (UBLK_F_BATCH_IO)
     bool taken_over = false;  ///< an earlier process had left it behind
 };
 
@@ -34,6 +35,7 @@ struct ServeOptions {
     /// keeps its own number.
     std::uint16_t queues = 0;
     std::uint16_t queue_depth = 32;  ///< the kernel's requests at once on each queue; likewise
+    bool batch = false;              ///< see DiskService::batched; where the kernel can
     std::chrono::seconds grace{10};  ///< at the end: how long users of the disks may take to let them go
     DriverOptions driver;            ///< its `report` also takes what this service has to say
     std::function<void(const DiskService&)> ready;  ///< called for each disk, once all can be used

@@ -186,9 +186,16 @@ takeover)
     ;;
 
 # Several queues, each with a thread: users on all processors; killed under load, taken over with as many queues
-# although fewer are asked for, by a device and by one queue of the disk each.
-queues)
-    start one --queues 2
+# although fewer are asked for. With `batch` many requests at a time go over, where the kernel can.
+queues | batch)
+    batch=
+    if [ $case_name = batch ]; then
+        batch=--batch
+        start probe --batch --json
+        stop
+        contains '"batched":true' /tmp/run-probe.log
+    fi
+    start one --queues 2 $batch
     [ "$(hardware_queues)" -eq 2 ] || fail "there are $(hardware_queues) queues, not 2"
     [ "$(queue_threads $server)" -eq 2 ] || fail "$(queue_threads $server) threads serve queues, not 2"
     must fio --name=verify --filename=/dev/ublkb0 --size=64M --offset_increment=64M --numjobs=4 --rw=randrw --bsrange=512-1M \

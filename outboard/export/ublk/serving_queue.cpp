@@ -3,7 +3,6 @@
 #include "outboard/base/error.hpp"
 
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include <sched.h>
@@ -52,16 +51,14 @@ ServingQueue::ServingQueue(RunLoop& loop, BlockDevice& disk, const DmaPool& buff
     : loop_(&loop),
       setup_(std::move(setup)),
       descriptors_(setup_.file, setup_.number, setup_.info.queue_depth),
-      buffers_(&buffers),
-      table_(descriptors_.span(), blocks_of(buffers), setup_.stable_writes),
+      buffers_(blocks_of(buffers)),
+      table_(descriptors_.span(), buffers_, setup_.stable_writes),
       queue_(disk.open_queue(loop)),
+      exchange_(make_exchange()),
       linger_(more_processors_than(setup_.info.queues)),
       retirement_(::eventfd(0, EFD_CLOEXEC)) {
     if (!retirement_)
         throw_errno(errno, "make", "an eventfd for a queue of a ublk device");
-    tags_.reserve(setup_.info.queue_depth);
-    for (std::uint16_t tag = 0; tag < setup_.info.queue_depth; ++tag)
-        tags_.emplace_back(*this, tag);
     loop_->add_poller(*this);
 }
 
@@ -69,30 +66,15 @@ ServingQueue::~ServingQueue() {
     loop_->remove_poller(*this);
 }
 
-void ServingQueue::fetch_all() noexcept {
-    for (std::size_t tag = 0; tag < tags_.size(); ++tag)
-        prepare(command::fetch, static_cast<std::uint16_t>(tag), 0);
-}
-
-void ServingQueue::prepare(std::uint32_t operation, std::uint16_t tag, int result) noexcept {
-    io_uring_sqe* const entry = loop_->prepare(tags_[tag]);
-    entry->opcode = IORING_OP_URING_CMD;
-    entry->fd = setup_.file;
-    entry->cmd_op = operation;
-    const IoCommand command{.queue_id = setup_.number,
-                            .tag = tag,
-                            .result = result,
-                            .address = reinterpret_cast<std::uintptr_t>((*buffers_)[tag].address)};
-    std::memcpy(entry->cmd, &command, sizeof command);
-    ++with_kernel_;
-}
-
-void ServingQueue::Tag::complete(int result, unsigned /*flags*/) noexcept {
-    --queue_->with_kernel_;
-    if (result == result_ok)
-        queue_->table_.fetched(number_);
-    else
-        queue_->ended(result);
+std::unique_ptr<Exchange> ServingQueue::make_exchange() {
+    const ExchangeSetup setup{.loop = *loop_,
+                              .file = setup_.file,
+                              .queue = setup_.number,
+                              .buffers = buffers_,
+                              .table = table_,
+                              .ended = [this](int result) { ended(result); }};
+    return (setup_.info.flags & feature::batch_io) != 0 ? make_batch_exchange(setup)
+                                                        : make_tag_exchange(setup);
 }
 
 void ServingQueue::ended(int result) noexcept {
@@ -112,13 +94,14 @@ Task<void> ServingQueue::retirement() {
 TimePoint ServingQueue::poll(TimePoint now) noexcept {
     // The disk is given its next request in advance(), before the results are handed in: the kernel copies
     // their data in the io_uring_enter that follows, and the disk works meanwhile.
-    for (const FinishedRequest& finished : table_.advance(*queue_))
-        prepare(command::commit_and_fetch, finished.tag, finished.result);
+    const bool room = exchange_->has_room();
+    if (room)
+        exchange_->hand_in(table_.advance(*queue_));
     if (table_.outstanding() != 0) {
         if (pausing_)
             linger_.pause_ends(now);
         pausing_ = false;
-        return table_.has_more() ? now : queue_->next_reap(now);
+        return table_.has_more() || !room ? now : queue_->next_reap(now);
     }
     if (!pausing_)
         linger_.pause_begins(now);

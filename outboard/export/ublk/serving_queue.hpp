@@ -3,6 +3,7 @@
 
 #include "outboard/base/fd.hpp"
 #include "outboard/classes/block_device.hpp"
+#include "outboard/export/ublk/exchange.hpp"
 #include "outboard/export/ublk/linger.hpp"
 #include "outboard/export/ublk/request_table.hpp"
 #include "outboard/export/ublk/uapi.hpp"
@@ -18,9 +19,9 @@
 
 namespace outboard::ublk {
 
-/// Takes requests from /dev/ublkcN, gives them to a BlockQueue and hands the results in. Each tag has one
-/// io_uring command under way, or one request with the disk. Nothing on the path allocates, throws or makes a
-/// system call of its own: the loop's one io_uring_enter hands in all results of a turn and waits for the
+/// Takes requests from /dev/ublkcN, gives them to a BlockQueue and hands the results in, by what the device
+/// was made for: commands for each tag, or for many at a time. Nothing on the path allocates, throws or makes
+/// a system call of its own: the loop's one io_uring_enter hands in all results of a turn and waits for the
 /// next requests.
 ///
 /// Made, used and destroyed on the thread of its loop; when it goes, retired() must be true.
@@ -46,25 +47,15 @@ class ServingQueue final : private Poller {
     ~ServingQueue();
 
     /// Asks for the first request of every tag. Once, by the thread that turns the loop from then on.
-    void fetch_all() noexcept;
+    void fetch_all() noexcept { exchange_->begin(); }
 
     /// Waits until no command is with the kernel and no request with the disk: the device was stopped.
     Task<void> retirement();
     /// Ends the work of a queue that cannot retire any more: it is not destroyed then, nor its buffers.
     void leave() noexcept { loop_->remove_poller(*this); }
-    bool retired() const noexcept { return with_kernel_ == 0 && table_.outstanding() == 0; }
+    bool retired() const noexcept { return exchange_->is_over() && table_.outstanding() == 0; }
 
   private:
-    class Tag final : public Completion {
-      public:
-        Tag(ServingQueue& queue, std::uint16_t number) noexcept : queue_(&queue), number_(number) {}
-        void complete(int result, unsigned flags) noexcept override;
-
-      private:
-        ServingQueue* queue_;
-        std::uint16_t number_;
-    };
-
     /// The descriptors, mapped read-only from the device.
     class Descriptors {
       public:
@@ -82,19 +73,18 @@ class ServingQueue final : private Poller {
     };
 
     TimePoint poll(TimePoint now) noexcept override;
-    void prepare(std::uint32_t operation, std::uint16_t tag, int result) noexcept;
+    std::unique_ptr<Exchange> make_exchange();
     void ended(int result) noexcept;
 
     RunLoop* loop_;
     Setup setup_;
     Descriptors descriptors_;
-    const DmaPool* buffers_;
+    std::vector<DmaSpan> buffers_;
     RequestTable table_;
     std::unique_ptr<BlockQueue> queue_;
-    std::vector<Tag> tags_;
+    std::unique_ptr<Exchange> exchange_;
     Linger linger_;
     bool pausing_ = true;
-    std::size_t with_kernel_ = 0;
     Fd retirement_;  ///< an eventfd
 };
 

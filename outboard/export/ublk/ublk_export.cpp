@@ -60,13 +60,19 @@ Task<std::unique_ptr<UblkExport>> UblkExport::start(RunLoop& loop, Control& cont
 }
 
 Task<void> UblkExport::create(BlockDevice& disk, const ExportOptions& options) {
+    std::uint64_t batch = 0;
+    if (options.batch) {
+        Task<std::uint64_t> question = control_->features();
+        const std::uint64_t features = co_await std::move(question);
+        batch = features & feature::batch_io;
+    }
     DeviceInfo wanted{};
     wanted.queues = options.queues;
     wanted.queue_depth = options.queue_depth;
     wanted.max_io_bytes = request_buffer_bytes(disk.info());
     wanted.device_id = any_device;
     wanted.server_pid = ::getpid();
-    wanted.flags = feature::user_recovery | feature::user_recovery_reissue | feature::ioctl_encoding;
+    wanted.flags = feature::user_recovery | feature::user_recovery_reissue | feature::ioctl_encoding | batch;
     wanted.server_flags = encode(options.disk);
     Task<DeviceInfo> addition = control_->add(wanted);
     info_ = co_await std::move(addition);

@@ -25,6 +25,8 @@ struct ExportOptions {
     std::uint16_t queue_depth = 32;
     /// At most what the disk has; the kernel makes at most one for each processor.
     std::uint16_t queues = 1;
+    /// Requests and results many at a time (feature::batch_io) where the kernel has that.
+    bool batch = false;
     /// Called first on each thread that serves a queue, where there are several; may be empty.
     std::function<void()> prepare_thread;
 };
@@ -58,9 +60,10 @@ class UblkExport {
     std::string path() const { return disk_path(info_.device_id); }
     /// As the kernel names it: "ublkb0".
     std::string disk_name() const;
-    /// One that was taken over keeps what it had of these two.
+    /// One that was taken over keeps what it had of these.
     std::uint16_t queue_depth() const noexcept { return info_.queue_depth; }
     std::uint16_t queues() const noexcept { return info_.queues; }
+    bool batched() const noexcept { return (info_.flags & feature::batch_io) != 0; }
     /// A device that an earlier process had left behind goes on.
     bool taken_over() const noexcept { return taken_over_; }
     /// Why a device that was left behind was removed instead; empty when none was.

@@ -30,8 +30,15 @@ constexpr std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) n
 /// and errno says why.
 Fd memory_file(std::size_t size, unsigned flags) noexcept {
     Fd fd(::memfd_create("outboard-dma", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags));
-    if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(size)) != 0 ||
-        ::fallocate(fd.get(), 0, 0, static_cast<off_t>(size)) != 0 ||
+    // What a run loop of this thread has to be told by the kernel interrupts it like a signal.
+    const auto allocate = [&] {
+        int result = 0;
+        do
+            result = ::fallocate(fd.get(), 0, 0, static_cast<off_t>(size));
+        while (result != 0 && errno == EINTR);
+        return result == 0;
+    };
+    if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(size)) != 0 || !allocate() ||
         ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
         return {};
     return fd;

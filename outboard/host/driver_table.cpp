@@ -1,5 +1,6 @@
 #include "outboard/host/driver_table.hpp"
 
+#include "outboard/drivers/ahci/ahci.hpp"
 #include "outboard/drivers/edu/edu.hpp"
 #include "outboard/drivers/ide/ide.hpp"
 #include "outboard/drivers/nvme/nvme.hpp"
@@ -9,7 +10,8 @@
 namespace outboard {
 
 std::span<const DriverDescription* const> built_in_drivers() noexcept {
-    static constexpr std::array drivers{&ide::description, &nvme::description, &edu::description};
+    static constexpr std::array drivers{&ide::description, &nvme::description, &ahci::description,
+                                        &edu::description};
     return drivers;
 }
 

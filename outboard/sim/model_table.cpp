@@ -1,5 +1,6 @@
 #include "outboard/sim/model_table.hpp"
 
+#include "outboard/sim/models/ahci/hba.hpp"
 #include "outboard/sim/models/edu.hpp"
 #include "outboard/sim/models/ide.hpp"
 #include "outboard/sim/models/nvme/controller.hpp"
@@ -9,7 +10,8 @@
 namespace outboard::sim {
 
 std::span<const ModelDescription* const> built_in_models() noexcept {
-    static constexpr std::array models{&edu_description, &ide_description, &nvme::description};
+    static constexpr std::array models{&edu_description, &ide_description, &nvme::description,
+                                       &ahci::description};
     return models;
 }
 

@@ -15,7 +15,8 @@ namespace {
 
 using test::block_is;
 using test::fill_block;
-using test::Ours;
+using test::OurIde;
+using test::Page;
 using test::VerifyingLoad;
 using ::testing::IsEmpty;
 
@@ -34,7 +35,7 @@ TEST(GuestIde, ShowsTheDisksAsTheKernelDoes) {
         const Kernels disk(serial);
         kernels.push_back({disk.model(), disk.serial(), disk.firmware(), disk.capacity()});
     }
-    Ours ours;
+    OurIde ours;
     ASSERT_EQ(ours.disks().size(), 4U);
     for (std::size_t place = 0; place < 4; ++place) {
         const BlockInfo& info = ours.disks()[place]->info();
@@ -45,14 +46,15 @@ TEST(GuestIde, ShowsTheDisksAsTheKernelDoes) {
 
 TEST(GuestIde, TheKernelReadsWhatWeWrote) {
     std::optional<VerifyingLoad> load;
-    std::optional<Ours> ours(std::in_place);
+    std::optional<OurIde> ours(std::in_place);
     ours->open("ide0");
-    load.emplace(*ours, VerifyingLoad::Plan{.offset = 3 * mebibyte, .size = 16 * mebibyte, .depth = 16});
+    load.emplace(*ours, VerifyingLoad::Plan{
+                            .offset = 3 * mebibyte, .size = 16 * mebibyte, .largest = mebibyte, .depth = 16});
     load->run();
     ASSERT_EQ(ours->run(BlockOperation::flush, 0, {}), BlockStatus::ok);
     ours.reset();
     Kernels kernels("ide0");
-    const Page page(load->plan().largest);
+    const Page page(load->largest());
     for (std::uint64_t at = 0; at < load->plan().size; at += page.bytes().size()) {
         kernels.read(load->plan().offset + at, page.bytes());
         load->compare(page.bytes(), at);
@@ -70,7 +72,7 @@ TEST(GuestIde, WeReadWhatTheKernelWrote) {
             kernels.write(sector * 512, page.bytes());
         }
     }
-    Ours ours;
+    OurIde ours;
     ours.open("ide2");
     const DmaSpan data = ours.memory(0, std::size_t{100} * 512);
     for (std::uint64_t sector = 0; sector < sectors; sector += 100) {
@@ -84,7 +86,7 @@ TEST(GuestIde, WeReadWhatTheKernelWrote) {
 TEST(GuestIde, TheKernelReadsWhatWeWroteBeyond128Gibibytes) {
     const std::array<std::uint64_t, 3> places{128 * gibibyte - 4096, 150 * gibibyte, 200 * gibibyte - 8192};
     {
-        Ours ours;
+        OurIde ours;
         ours.open("ide1");
         for (const std::uint64_t place : places) {
             const DmaSpan data = ours.memory(0, 8192);

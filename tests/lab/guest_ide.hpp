@@ -4,28 +4,20 @@
 
 #include "outboard/backend/pci/binding.hpp"
 #include "outboard/backend/pci/iommu_faults.hpp"
-#include "outboard/base/fd.hpp"
 
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <cstdlib>
-#include <cstring>
-#include <filesystem>
 #include <memory>
-#include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
-#include <thread>
+#include <utility>
 
 #include "tests/drivers/ide/ide_load.hpp"
-#include <fcntl.h>
+#include "tests/support/kernel_disk.hpp"
 #include <fmt/format.h>
-#include <gtest/gtest.h>
 #include <linux/hdreg.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 namespace outboard::guest {
 
@@ -61,68 +53,33 @@ class LabIde final : public test::IdePlace {
 };
 
 /// The same disk under the kernel's driver.
-class Kernels {
+class Kernels final : public test::KernelDisk {
   public:
     /// Waits until the kernel has the disk with this serial number.
-    explicit Kernels(std::string_view serial) {
-        for (int tries = 0; tries < 200; ++tries) {
-            for (const auto& entry : std::filesystem::directory_iterator("/sys/block")) {
-                if (entry.path().filename().string().starts_with("sd") &&
-                    try_open(entry.path().filename(), serial))
-                    return;
-            }
-            std::this_thread::sleep_for(std::chrono::milliseconds(50));
-        }
-        throw std::runtime_error(fmt::format("the kernel shows no disk with the serial number {}", serial));
-    }
+    explicit Kernels(std::string_view serial) : Kernels(serial, std::make_unique<hd_driveid>()) {}
 
-    std::string model() const { return text(identity_.model, sizeof identity_.model); }
-    std::string serial() const { return text(identity_.serial_no, sizeof identity_.serial_no); }
-    std::string firmware() const { return text(identity_.fw_rev, sizeof identity_.fw_rev); }
-    std::uint64_t capacity() const { return static_cast<std::uint64_t>(::lseek(fd_.get(), 0, SEEK_END)); }
-
-    void read(std::uint64_t offset, std::span<std::byte> data) {
-        ASSERT_EQ(::pread(fd_.get(), data.data(), data.size(), static_cast<off_t>(offset)),
-                  static_cast<ssize_t>(data.size()))
-            << std::strerror(errno);
-    }
-    void write(std::uint64_t offset, std::span<const std::byte> data) {
-        ASSERT_EQ(::pwrite(fd_.get(), data.data(), data.size(), static_cast<off_t>(offset)),
-                  static_cast<ssize_t>(data.size()))
-            << std::strerror(errno);
-        ASSERT_EQ(::fsync(fd_.get()), 0);
-    }
+    std::string model() const { return text(identity_->model, sizeof identity_->model); }
+    std::string serial() const { return text(identity_->serial_no, sizeof identity_->serial_no); }
+    std::string firmware() const { return text(identity_->fw_rev, sizeof identity_->fw_rev); }
 
   private:
+    Kernels(std::string_view serial, std::unique_ptr<hd_driveid> identity)
+        : KernelDisk(fmt::format("disk with the serial number {}", serial),
+                     [&](const std::string& name, int descriptor) {
+                         return name.starts_with("sd") &&
+                                ::ioctl(descriptor, HDIO_GET_IDENTITY, identity.get()) == 0 &&
+                                text(identity->serial_no, sizeof identity->serial_no) == serial;
+                     }),
+          identity_(std::move(identity)) {}
+
     static std::string text(const unsigned char* characters, std::size_t size) {
         std::string result(reinterpret_cast<const char*>(characters), size);
         result.erase(result.find_last_not_of(' ') + 1);
         result.erase(0, result.find_first_not_of(' '));
         return result;
     }
-    bool try_open(const std::string& name, std::string_view serial_number) {
-        fd_ = Fd(::open(("/dev/" + name).c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
-        if (!fd_ || ::ioctl(fd_.get(), HDIO_GET_IDENTITY, &identity_) != 0 || serial() != serial_number) {
-            fd_.reset();
-            return false;
-        }
-        return true;
-    }
 
-    Fd fd_;
-    hd_driveid identity_{};
-};
-
-/// Memory for O_DIRECT.
-class Page {
-  public:
-    explicit Page(std::size_t size)
-        : bytes_(static_cast<std::byte*>(std::aligned_alloc(4096, size)), &std::free), size_(size) {}
-    std::span<std::byte> bytes() const { return {bytes_.get(), size_}; }
-
-  private:
-    std::unique_ptr<std::byte, decltype(&std::free)> bytes_;
-    std::size_t size_;
+    std::unique_ptr<hd_driveid> identity_;
 };
 
 }  // namespace outboard::guest

@@ -1,25 +1,18 @@
 // The NVMe driver on QEMU's controller: its suite, and beside the kernel's own driver on the same disk.
 #include "outboard/backend/pci/binding.hpp"
 #include "outboard/backend/pci/iommu_faults.hpp"
-#include "outboard/base/fd.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstdlib>
-#include <cstring>
-#include <filesystem>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
-#include <thread>
 
 #include "tests/drivers/nvme/nvme_load.hpp"
-#include <fcntl.h>
+#include "tests/support/kernel_disk.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 namespace outboard {
 namespace guest {
@@ -27,7 +20,8 @@ namespace {
 
 using test::block_is;
 using test::fill_block;
-using test::Ours;
+using test::OurNvme;
+using test::Page;
 using test::VerifyingLoad;
 
 constexpr std::uint64_t mebibyte = 1U << 20;
@@ -42,7 +36,7 @@ const PciAddress& controller() {
 }
 
 /// Takes the controller from the kernel and gives it back when it goes.
-class LabNvme final : public test::NvmePlace {
+class LabNvme final : public test::DiskPlace {
   public:
     LabNvme() { Binder().bind(controller()); }
     LabNvme(const LabNvme&) = delete;
@@ -62,61 +56,21 @@ class LabNvme final : public test::NvmePlace {
 };
 
 /// The first namespace under the kernel's driver.
-class Kernels {
+class Kernels final : public test::KernelDisk {
   public:
-    /// Waits until the kernel has it.
-    Kernels() {
-        const std::filesystem::path device = "/sys/bus/pci/devices/" + controller().text() + "/nvme";
-        for (int tries = 0; tries < 200; ++tries) {
-            std::error_code none;
-            for (const auto& entry : std::filesystem::recursive_directory_iterator(device, none)) {
-                const std::string name = entry.path().filename().string();
-                if (!name.starts_with("nvme") || !name.ends_with("n1"))
-                    continue;
-                fd_ = Fd(::open(("/dev/" + name).c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
-                if (fd_)
-                    return;
-            }
-            std::this_thread::sleep_for(std::chrono::milliseconds(50));
-        }
-        throw std::runtime_error("the kernel shows no namespace of " + controller().text());
-    }
-    std::uint64_t capacity() const { return static_cast<std::uint64_t>(::lseek(fd_.get(), 0, SEEK_END)); }
-    void read(std::uint64_t offset, std::span<std::byte> data) {
-        ASSERT_EQ(::pread(fd_.get(), data.data(), data.size(), static_cast<off_t>(offset)),
-                  static_cast<ssize_t>(data.size()))
-            << std::strerror(errno);
-    }
-    void write(std::uint64_t offset, std::span<const std::byte> data) {
-        ASSERT_EQ(::pwrite(fd_.get(), data.data(), data.size(), static_cast<off_t>(offset)),
-                  static_cast<ssize_t>(data.size()))
-            << std::strerror(errno);
-        ASSERT_EQ(::fsync(fd_.get()), 0);
-    }
-
-  private:
-    Fd fd_;
-};
-
-/// Memory for O_DIRECT.
-class Page {
-  public:
-    explicit Page(std::size_t size)
-        : bytes_(static_cast<std::byte*>(std::aligned_alloc(4096, size)), &std::free), size_(size) {}
-    std::span<std::byte> bytes() const { return {bytes_.get(), size_}; }
-
-  private:
-    std::unique_ptr<std::byte, decltype(&std::free)> bytes_;
-    std::size_t size_;
+    Kernels()
+        : KernelDisk("namespace of " + controller().text(), [](const std::string& name, int) {
+              return name.starts_with("nvme") && name.ends_with("n1") &&
+                     test::is_below(name, controller().text());
+          }) {}
 };
 
 TEST(GuestNvme, TheKernelReadsWhatWeWrote) {
     std::optional<VerifyingLoad> load;
-    std::optional<Ours> ours(std::in_place);
+    std::optional<OurNvme> ours(std::in_place);
     const std::uint64_t capacity = ours->disk().info().capacity;
     ours->open();
-    load.emplace(*ours, ours->disk(),
-                 VerifyingLoad::Plan{.offset = 3 * mebibyte, .size = 16 * mebibyte, .depth = 32});
+    load.emplace(*ours, VerifyingLoad::Plan{.offset = 3 * mebibyte, .size = 16 * mebibyte, .depth = 32});
     load->run();
     ASSERT_EQ(ours->run(BlockOperation::flush, 0, {}), BlockStatus::ok);
     ours.reset();
@@ -141,7 +95,7 @@ TEST(GuestNvme, WeReadWhatTheKernelWrote) {
             kernels.write(block * 512, page.bytes());
         }
     }
-    Ours ours;
+    OurNvme ours;
     ours.open();
     const std::uint64_t step = std::min<std::uint64_t>(ours.disk().info().max_transfer, 65536) / 512;
     const DmaSpan data = ours.memory(0, step * 512);
@@ -155,7 +109,7 @@ TEST(GuestNvme, WeReadWhatTheKernelWrote) {
 }  // namespace
 }  // namespace guest
 
-std::unique_ptr<test::NvmePlace> test::make_nvme_place() {
+std::unique_ptr<test::DiskPlace> test::make_nvme_place() {
     return std::make_unique<guest::LabNvme>();
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tests of the ublk export, inside a lab machine with an IDE or an NVMe disk. Everything between the file system and the disk is at
+# Tests of the ublk export, inside a lab machine with an IDE, an AHCI or an NVMe disk. Everything between the file system and the disk is at
 # work; the disk is QEMU's.
 #
 # usage: guest_ublk.sh CASE [SECONDS]
@@ -9,6 +9,10 @@ case ${OUTBOARD_LAB_DEVICES-} in
     device=${OUTBOARD_LAB_DEVICES##*nvme0=}
     device=${device%% *}
     kernel_driver=nvme
+    ;;
+*ahci0=*)
+    device=0000:00:05.0
+    kernel_driver=ahci
     ;;
 *)
     device=0000:00:04.0

@@ -21,7 +21,7 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-class FaultyNvme final : public test::NvmePlace {
+class FaultyNvme final : public test::DiskPlace {
   public:
     std::unique_ptr<Device> open() override {
         return Device::open("vfio-user:" + server_.server().path().string());
@@ -62,7 +62,7 @@ class NvmeFaults : public ::testing::Test {
     }
 
     std::shared_ptr<FaultyNvme> place = std::make_shared<FaultyNvme>();
-    test::Ours ours{place};
+    test::OurNvme ours{place};
     DmaSpan data = ours.memory(0, 512);
 };
 
@@ -154,7 +154,7 @@ TEST_F(NvmeFaults, AQueueOnAnotherThreadGoesOnAfterAReset) {
 
 }  // namespace
 
-std::unique_ptr<test::NvmePlace> test::make_nvme_place() {
+std::unique_ptr<test::DiskPlace> test::make_nvme_place() {
     return std::make_unique<FaultyNvme>();
 }
 

@@ -77,7 +77,7 @@ class SimulatedDevice {
                                }}};
 };
 
-class SimulatedNvme final : public test::NvmePlace {
+class SimulatedNvme final : public test::DiskPlace {
   public:
     std::unique_ptr<Device> open() override {
         if (chosen() != "msi" && chosen() != "line")
@@ -98,7 +98,7 @@ class SimulatedNvme final : public test::NvmePlace {
 
 }  // namespace
 
-std::unique_ptr<test::NvmePlace> test::make_nvme_place() {
+std::unique_ptr<test::DiskPlace> test::make_nvme_place() {
     return std::make_unique<SimulatedNvme>();
 }
 

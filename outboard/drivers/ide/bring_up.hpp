@@ -2,8 +2,8 @@
 // they have the channel to themselves while they run. They throw outboard::Error naming command and device.
 #pragma once
 
+#include "outboard/drivers/ide/ata.hpp"
 #include "outboard/drivers/ide/channel.hpp"
-#include "outboard/drivers/ide/identify.hpp"
 #include "outboard/runtime/run_loop.hpp"
 #include "outboard/runtime/task.hpp"
 

@@ -63,7 +63,7 @@ void Channel::issue(const TaskFile& task) noexcept {
         device |= static_cast<std::uint8_t>(task.lba >> 24 & 0x0f);
     }
     if (task.uses_features)
-        block.write(Value<Features>(task.features));
+        block.write(byte_of<Features>(task.features, 0));
     block.write_run(byte_of<SectorCount>(task.count, 0), byte_of<LbaLow>(task.lba, 0),
                     byte_of<LbaMid>(task.lba, 1), byte_of<LbaHigh>(task.lba, 2), Value<DeviceSelect>(device),
                     Value<Command>(static_cast<std::uint8_t>(task.opcode)));

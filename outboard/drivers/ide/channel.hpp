@@ -3,7 +3,7 @@
 #pragma once
 
 #include "outboard/device/region.hpp"
-#include "outboard/drivers/ide/command.hpp"
+#include "outboard/drivers/ide/ata.hpp"
 #include "outboard/drivers/ide/error.hpp"
 #include "outboard/drivers/ide/registers.hpp"
 

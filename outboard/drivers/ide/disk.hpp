@@ -2,8 +2,8 @@
 #pragma once
 
 #include "outboard/classes/block_device.hpp"
+#include "outboard/drivers/ide/ata.hpp"
 #include "outboard/drivers/ide/bring_up.hpp"
-#include "outboard/drivers/ide/identify.hpp"
 #include "outboard/drivers/ide/request_queue.hpp"
 
 #include <cstdint>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "outboard/classes/block_device.hpp"
-#include "outboard/drivers/ide/command.hpp"
+#include "outboard/drivers/ide/ata.hpp"
 #include "outboard/drivers/ide/registers.hpp"
 
 #include <cstdint>
@@ -41,7 +41,6 @@ bool needs_reset(const Ending& ending) noexcept;
 /// "READ DMA of 8 sectors at LBA 2048 failed: uncorrectable data (UNC) at LBA 2051; status 0x51, error 0x40".
 std::string describe(const TaskFile& task, const Ending& ending);
 
-/// "READ DMA of 8 sectors at LBA 2048": the command in words.
-std::string describe(const TaskFile& task);
+using ata::describe;
 
 }  // namespace outboard::ide

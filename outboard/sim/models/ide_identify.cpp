@@ -80,6 +80,19 @@ void put_features(Words& words, const IdeIdentity& identity, const IdeSettings& 
     words[87] = words[84];
 }
 
+/// Words 75 to 79, 84, 93 and 222 (Serial ATA 3.x, 13.2.1; ACS-3, 7.12.7).
+void put_serial_ata(Words& words, const IdeIdentity& identity) {
+    words[76] = bits(1, 2, 3);  // 1.5, 3 and 6 Gb/s
+    if (identity.queue_depth > 0) {
+        words[75] = static_cast<std::uint16_t>(identity.queue_depth - 1);
+        words[76] |= bits(8);
+    }
+    words[84] |= bits(5);  // general purpose logging
+    words[87] |= bits(5);
+    words[93] = 0;
+    words[222] = 0x107f;  // Serial ATA, up to revision 3.1
+}
+
 /// The sum of all bytes becomes zero (word 255).
 void put_checksum(Words& words) {
     words[255] = 0xa5;
@@ -109,6 +122,8 @@ std::array<std::byte, 512> identify_data(const IdeIdentity& identity, const IdeS
     put_geometry(words, identity);
     put_modes(words, settings);
     put_features(words, identity, settings);
+    if (identity.serial_ata)
+        put_serial_ata(words, identity);
     put_checksum(words);
 
     std::array<std::byte, 512> data{};

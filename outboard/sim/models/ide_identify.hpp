@@ -27,6 +27,8 @@ struct IdeIdentity {
     bool extended = true;             ///< has the 48-bit commands, and with them FUA and TRIM
     bool has_write_cache = true;
     unsigned unit = 0;
+    bool serial_ata = false;   ///< behind a SATA link, with READ LOG EXT
+    unsigned queue_depth = 0;  ///< of native command queuing; 0: it has none
 };
 
 /// 256 words, each low byte first.

@@ -1,8 +1,7 @@
 // The IDE controller's entry in the table of models: its options as a user states them.
-#include "outboard/base/error.hpp"
+#include "outboard/sim/models/ata_options.hpp"
 #include "outboard/sim/models/ide.hpp"
 
-#include <algorithm>
 #include <array>
 #include <string>
 #include <vector>
@@ -57,36 +56,6 @@ constexpr std::array faults{FaultKind::interrupt_drop,
                             FaultKind::doorbell_ignored,
                             FaultKind::reset_failure};
 
-/// Unflushed bytes that a power cut may take.
-constexpr std::uint64_t write_cache_bytes = std::uint64_t{16} << 20;
-
-[[noreturn]] void refuse(std::string_view option, const std::string& value, std::string_view cause) {
-    throw Error({.kind = ErrorKind::usage,
-                 .action = "use",
-                 .subject = fmt::format("--{} {}", option, value),
-                 .cause = std::string(cause),
-                 .remedy = {}});
-}
-
-std::vector<std::string> parts(const std::string& text) {
-    std::vector<std::string> found;
-    for (std::size_t at = 0; !text.empty() && at <= text.size();) {
-        const std::size_t comma = std::min(text.find(',', at), text.size());
-        found.push_back(text.substr(at, comma - at));
-        at = comma + 1;
-    }
-    return found;
-}
-
-/// Part number `index` of a list as an option of its own; the last one holds for all after it.
-ModelOptions with_part(const ModelOptions& values, std::string_view name, std::size_t index) {
-    ModelOptions one = values;
-    const std::vector<std::string> list = parts(values.text(name));
-    if (!list.empty())
-        one.set(name, list[std::min(index, list.size() - 1)]);
-    return one;
-}
-
 std::optional<IdeMode> parse_mode(const ModelOptions& values) {
     const std::string& text = values.text("mode");
     if (text == "native")
@@ -94,45 +63,8 @@ std::optional<IdeMode> parse_mode(const ModelOptions& values) {
     if (text == "compatibility")
         return IdeMode::compatibility;
     if (text != "usual")
-        refuse("mode", text, "it is not native, compatibility or usual");
+        refuse_option("mode", text, "it is not native, compatibility or usual");
     return std::nullopt;
-}
-
-std::vector<BadSectors> parse_bad(const ModelOptions& values) {
-    std::vector<BadSectors> found;
-    for (const std::string& part : parts(values.text("bad"))) {
-        const std::size_t plus = std::min(part.find('+'), part.size());
-        ModelOptions one = values;
-        one.set("bad", part.substr(0, plus));
-        BadSectors bad{.first = one.number("bad"), .count = 1};
-        if (plus < part.size()) {
-            one.set("bad", part.substr(plus + 1));
-            bad.count = one.number("bad");
-        }
-        found.push_back(bad);
-    }
-    return found;
-}
-
-StorageOptions parse_storage(const ModelOptions& values, std::size_t place) {
-    StorageOptions storage;
-    storage.size = with_part(values, "size", place).bytes("size");
-    const std::uint64_t sector = values.number("sector");
-    if (sector != 512 && sector != 4096)
-        refuse("sector", values.text("sector"), "it is not 512 or 4096");
-    storage.block_size = static_cast<std::uint32_t>(sector);
-    const std::vector<std::string> files = parts(values.text("file"));
-    if (values.flag("null")) {
-        storage.kind = StorageOptions::Kind::null;
-    } else if (place < files.size()) {
-        storage.kind = StorageOptions::Kind::file;
-        storage.file = files[place];
-        // An image that is there says itself how large it is.
-        if (std::filesystem::exists(storage.file))
-            storage.size = 0;
-    }
-    storage.write_cache = values.flag("write-cache") ? write_cache_bytes : 0;
-    return storage;
 }
 
 std::unique_ptr<PciModel> make(const ModelOptions& values) {
@@ -141,7 +73,7 @@ std::unique_ptr<PciModel> make(const ModelOptions& values) {
     ide.mode = parse_mode(values);
     const std::uint64_t disks = values.number("disks");
     if (disks < 1 || disks > ide_places)
-        refuse("disks", values.text("disks"), "it is not 1 to 4");
+        refuse_option("disks", values.text("disks"), "it is not 1 to 4");
     for (std::size_t place = 0; place < disks; ++place) {
         IdeDiskOptions& disk = ide.disks[place].emplace();
         disk.storage = parse_storage(values, place);

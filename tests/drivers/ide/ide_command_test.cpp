@@ -1,8 +1,7 @@
 // Task files against the command tables of ATA/ATAPI-7 volume 1, clause 6, and the words for failed commands.
-#include "outboard/drivers/ide/command.hpp"
+#include "outboard/drivers/ide/ata.hpp"
 #include "outboard/drivers/ide/controller_table.hpp"
 #include "outboard/drivers/ide/error.hpp"
-#include "outboard/drivers/ide/identify.hpp"
 
 #include <cstdint>
 

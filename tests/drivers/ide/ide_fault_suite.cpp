@@ -14,7 +14,7 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 
 TEST(IdeFaultSuite, ADiskErrorIsToldAndStaysWhereItIs) {
-    Ours ours;
+    OurIde ours;
     ours.open("bad");
     const DmaSpan data = ours.memory(0, 4096);
     EXPECT_EQ(ours.run(BlockOperation::read, 2040 * 512UL, data), BlockStatus::ok);
@@ -27,7 +27,7 @@ TEST(IdeFaultSuite, ADiskErrorIsToldAndStaysWhereItIs) {
 }
 
 TEST(IdeFaultSuite, EachOfMergedRequestsGetsItsOwnAnswer) {
-    Ours ours;
+    OurIde ours;
     ours.open("bad");
     std::array<BlockRequest, 9> requests;
     std::array<DmaSpan, 9> data;
@@ -45,14 +45,14 @@ TEST(IdeFaultSuite, EachOfMergedRequestsGetsItsOwnAnswer) {
 }
 
 TEST(IdeFaultSuite, APioErrorIsToldToo) {
-    Ours ours(DriverOptions{.dma = false});
+    OurIde ours(DriverOptions{.dma = false});
     ours.open("bad");
     EXPECT_EQ(ours.run(BlockOperation::read, 2048 * 512UL, ours.memory(0, 512)), ours.place->bad_status());
     EXPECT_EQ(ours.run(BlockOperation::read, 0, ours.memory(0, 512)), BlockStatus::ok);
 }
 
 TEST(IdeFaultSuite, ADeviceThatDoesNotAnswerIsResetAndItsRequestTimesOut) {
-    Ours ours(DriverOptions{.command_timeout = 300ms, .write_cache = false});
+    OurIde ours(DriverOptions{.command_timeout = 300ms, .write_cache = false});
     ours.open("slow");
     const TimePoint start = Clock::now();
     EXPECT_EQ(ours.run(BlockOperation::read, 0, ours.memory(0, 4096)), BlockStatus::timed_out);
@@ -67,7 +67,7 @@ TEST(IdeFaultSuite, ADeviceThatDoesNotAnswerIsResetAndItsRequestTimesOut) {
 }
 
 TEST(IdeFaultSuite, ASlowDeviceWithinItsDeadlineIsWaitedFor) {
-    Ours ours(DriverOptions{.command_timeout = 20s, .write_cache = false});
+    OurIde ours(DriverOptions{.command_timeout = 20s, .write_cache = false});
     ours.open("slow");
     EXPECT_EQ(ours.run(BlockOperation::read, 0, ours.memory(0, 4096)), BlockStatus::ok);
 }

@@ -16,7 +16,7 @@ constexpr std::uint64_t gibibyte = 1U << 30;
 constexpr std::array<std::string_view, 4> serials{"ide0", "ide1", "ide2", "ide3"};
 
 TEST(IdeSuite, FindsTheDisksInTheirPlaces) {
-    Ours ours;
+    OurIde ours;
     ASSERT_EQ(ours.disks().size(), serials.size());
     for (std::size_t place = 0; place < serials.size(); ++place) {
         const BlockInfo& info = ours.disks()[place]->info();
@@ -31,10 +31,11 @@ TEST(IdeSuite, FindsTheDisksInTheirPlaces) {
 class IdeSuitePlace : public ::testing::TestWithParam<std::string_view> {};
 
 TEST_P(IdeSuitePlace, VerifiesMixedSizesAtBothDepths) {
-    Ours ours;
+    OurIde ours;
     ours.open(GetParam());
     for (const unsigned depth : {1U, 32U}) {
-        VerifyingLoad load(ours, {.offset = 64 * mebibyte, .size = 64 * mebibyte, .depth = depth});
+        VerifyingLoad load(
+            ours, {.offset = 64 * mebibyte, .size = 64 * mebibyte, .largest = mebibyte, .depth = depth});
         load.run();
         ASSERT_FALSE(HasFailure());
         load.check_all();
@@ -47,7 +48,7 @@ TEST_P(IdeSuitePlace, VerifiesMixedSizesAtBothDepths) {
 INSTANTIATE_TEST_SUITE_P(Places, IdeSuitePlace, ::testing::ValuesIn(serials));
 
 TEST(IdeSuite, BothDisksOfAChannelWorkAtTheSameTime) {
-    Ours ours;
+    OurIde ours;
     const auto first = ours.disk("ide2").open_queue(ours.loop);
     const auto second = ours.disk("ide3").open_queue(ours.loop);
     struct Stream {
@@ -105,7 +106,7 @@ TEST(IdeSuite, ReachesBeyond128Gibibytes) {
     constexpr std::uint64_t end_of_28_bits = 128 * gibibyte - 512;
     const std::array<std::uint64_t, 5> places{end_of_28_bits - 512, end_of_28_bits - 4096, end_of_28_bits,
                                               150 * gibibyte, 200 * gibibyte - 8192};
-    Ours ours;
+    OurIde ours;
     ours.open("ide1");
     ASSERT_EQ(ours.disk("ide1").info().capacity, 200 * gibibyte);
     for (const std::uint64_t place : places) {
@@ -114,7 +115,8 @@ TEST(IdeSuite, ReachesBeyond128Gibibytes) {
             fill_block(data.bytes().subspan(i * 512, 512), place / 512 + i, 9);
         ASSERT_EQ(ours.run(BlockOperation::write, place, data), BlockStatus::ok);
     }
-    VerifyingLoad load(ours, {.offset = 160 * gibibyte, .size = 16 * mebibyte, .depth = 8});
+    VerifyingLoad load(ours,
+                       {.offset = 160 * gibibyte, .size = 16 * mebibyte, .largest = mebibyte, .depth = 8});
     load.run();
     load.check_all();
     // A wrapped address would have hit the beginning.
@@ -124,7 +126,7 @@ TEST(IdeSuite, ReachesBeyond128Gibibytes) {
 }
 
 TEST(IdeSuite, MovesTheSameDataWithoutDma) {
-    Ours ours(DriverOptions{.dma = false});
+    OurIde ours(DriverOptions{.dma = false});
     ours.open("ide3");
     for (const unsigned depth : {1U, 32U}) {
         const std::size_t largest = ours.place->largest_pio();
@@ -139,13 +141,13 @@ TEST(IdeSuite, MovesTheSameDataWithoutDma) {
 
 TEST(IdeSuite, SwitchesTheWriteCache) {
     {
-        Ours ours(DriverOptions{.write_cache = false});
+        OurIde ours(DriverOptions{.write_cache = false});
         EXPECT_FALSE(ours.disk("ide0").info().volatile_write_cache);
         ours.open("ide0");
         EXPECT_EQ(ours.run(BlockOperation::write, 0, ours.memory(0, 512), true), BlockStatus::ok);
         EXPECT_EQ(ours.run(BlockOperation::flush, 0, {}), BlockStatus::ok);
     }
-    Ours ours(DriverOptions{.write_cache = true});
+    OurIde ours(DriverOptions{.write_cache = true});
     EXPECT_TRUE(ours.disk("ide0").info().volatile_write_cache);
     ours.open("ide0");
     EXPECT_EQ(ours.run(BlockOperation::write, 0, ours.memory(0, 512), true), BlockStatus::ok);
@@ -153,7 +155,7 @@ TEST(IdeSuite, SwitchesTheWriteCache) {
 }
 
 TEST(IdeSuite, DiscardsWhatItIsToldAndNothingElse) {
-    Ours ours;
+    OurIde ours;
     ours.open("ide0");
     ASSERT_GT(ours.disk("ide0").info().max_discard, 0U);
     constexpr std::uint64_t place = 200 * mebibyte;

@@ -21,7 +21,7 @@ bool all_are(std::span<const std::byte> bytes, std::byte value) {
 }
 
 TEST(NvmeSuite, SaysWhatItsNamespacesAre) {
-    Ours ours;
+    OurNvme ours;
     ASSERT_FALSE(ours.disks().empty());
     for (BlockDevice* const disk : ours.disks()) {
         const BlockInfo& info = disk->info();
@@ -37,12 +37,11 @@ TEST(NvmeSuite, SaysWhatItsNamespacesAre) {
 }
 
 TEST(NvmeSuite, VerifiesMixedSizesOnEachNamespace) {
-    Ours ours;
+    OurNvme ours;
     for (std::size_t index = 0; index < std::min<std::size_t>(ours.disks().size(), 2); ++index) {
         for (const unsigned depth : {1U, 32U, 128U}) {
             ours.open(index);
-            VerifyingLoad load(ours, ours.disk(index),
-                               {.offset = 64 * mebibyte, .size = 32 * mebibyte, .depth = depth});
+            VerifyingLoad load(ours, {.offset = 64 * mebibyte, .size = 32 * mebibyte, .depth = depth});
             load.run();
             ASSERT_FALSE(HasFailure());
             load.check_all();
@@ -57,9 +56,9 @@ TEST(NvmeSuite, MovesTheSameDataHoweverItLearnsOfEnds) {
     for (const CompletionMode mode : {CompletionMode::interrupt, CompletionMode::poll}) {
         DriverOptions options;
         options.completion = mode;
-        Ours ours(std::move(options));
+        OurNvme ours(std::move(options));
         ours.open();
-        VerifyingLoad load(ours, ours.disk(), {.offset = 8 * mebibyte, .size = 16 * mebibyte, .depth = 16});
+        VerifyingLoad load(ours, {.offset = 8 * mebibyte, .size = 16 * mebibyte, .depth = 16});
         load.run();
         load.check_all();
         EXPECT_THAT(ours.told, IsEmpty());
@@ -67,9 +66,9 @@ TEST(NvmeSuite, MovesTheSameDataHoweverItLearnsOfEnds) {
 }
 
 TEST(NvmeSuite, KeepsWhatWasWrittenWhenItIsClosed) {
-    const std::shared_ptr<NvmePlace> place = make_nvme_place();
+    const std::shared_ptr<DiskPlace> place = make_nvme_place();
     for (const bool write : {true, false}) {
-        Ours ours(place);
+        OurNvme ours(place);
         ours.open();
         const DmaSpan data = ours.memory(0, 4096);
         if (write) {
@@ -83,11 +82,11 @@ TEST(NvmeSuite, KeepsWhatWasWrittenWhenItIsClosed) {
 }
 
 TEST(NvmeSuite, SwitchesTheWriteCache) {
-    const std::shared_ptr<NvmePlace> place = make_nvme_place();
+    const std::shared_ptr<DiskPlace> place = make_nvme_place();
     for (const bool on : {false, true}) {
         DriverOptions options = place->options();
         options.write_cache = on;
-        Ours ours(place, std::move(options));
+        OurNvme ours(place, std::move(options));
         EXPECT_TRUE(on || !ours.disk().info().volatile_write_cache);
         ours.open();
         EXPECT_EQ(ours.run(BlockOperation::write, 0, ours.memory(0, 4096), true), BlockStatus::ok);
@@ -96,7 +95,7 @@ TEST(NvmeSuite, SwitchesTheWriteCache) {
 }
 
 TEST(NvmeSuite, DiscardsAndZeroesWhatItIsToldAndNothingElse) {
-    Ours ours;
+    OurNvme ours;
     ours.open();
     const BlockInfo& info = ours.disk().info();
     const std::uint64_t place = 100 * mebibyte;
@@ -121,7 +120,7 @@ TEST(NvmeSuite, DiscardsAndZeroesWhatItIsToldAndNothingElse) {
 }
 
 TEST(NvmeSuite, AnswersWhatCannotBeWithAStatus) {
-    Ours ours;
+    OurNvme ours;
     ours.open();
     const BlockInfo& info = ours.disk().info();
     const DmaSpan page = ours.memory(0, 4096);
@@ -139,7 +138,7 @@ TEST(NvmeSuite, AnswersWhatCannotBeWithAStatus) {
 }
 
 TEST(NvmeSuite, TakesAsManyRequestsAsItSays) {
-    Ours ours;
+    OurNvme ours;
     ours.open();
     const std::size_t depth = ours.disk().info().queue_depth;
     std::vector<BlockRequest> requests(depth + 1);
@@ -168,10 +167,10 @@ TEST(NvmeSuite, TakesAsManyRequestsAsItSays) {
 }
 
 TEST(NvmeSuite, ServesAQueueOnAThreadOfItsOwn) {
-    const std::shared_ptr<NvmePlace> place = make_nvme_place();
+    const std::shared_ptr<DiskPlace> place = make_nvme_place();
     DriverOptions options = place->options();
     options.queues = 3;
-    Ours ours(place, std::move(options));
+    OurNvme ours(place, std::move(options));
     const unsigned queues = ours.disk().info().max_queues;
     std::vector<unsigned> good(queues);
     std::vector<std::thread> threads;
@@ -209,7 +208,7 @@ TEST(NvmeSuite, ServesAQueueOnAThreadOfItsOwn) {
 }
 
 TEST(NvmeSuite, HasNoMoreQueuesThanItSays) {
-    Ours ours;
+    OurNvme ours;
     std::vector<std::unique_ptr<BlockQueue>> queues;
     for (unsigned i = 0; i < ours.disk().info().max_queues; ++i)
         queues.push_back(ours.disk().open_queue(ours.loop));

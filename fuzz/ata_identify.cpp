@@ -1,5 +1,5 @@
 // The answer to IDENTIFY DEVICE.
-#include "outboard/drivers/ide/identify.hpp"
+#include "outboard/ata/identify.hpp"
 
 #include <algorithm>
 #include <array>
@@ -18,7 +18,7 @@ void require_tidy(const std::string& text, std::size_t longest) {
     require(text.empty() || (text.front() != ' ' && text.back() != ' '), "a text is trimmed");
 }
 
-void require_mode(const std::optional<ide::TransferMode>& mode) {
+void require_mode(const std::optional<ata::TransferMode>& mode) {
     if (!mode)
         return;
     const std::string text = to_string(*mode);
@@ -32,7 +32,7 @@ void run(Input input) {
     std::array<std::uint16_t, 256> words{};
     for (std::uint16_t& word : words)
         word = input.take<std::uint16_t>();
-    const auto identity = ide::parse_identify(words);
+    const auto identity = ata::parse_identify(words);
     if (!identity) {
         require(!identity.error().empty(), "a refusal says why");
         return;

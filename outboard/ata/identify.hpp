@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-namespace outboard::ide {
+namespace outboard::ata {
 
 /// Transfer modes by their code in SET FEATURES 03h (ATA/ATAPI-7 volume 1, table 44): bits 7:3 the kind, 2:0
 /// the mode.
@@ -52,6 +52,8 @@ struct DiskIdentity {
     bool trim = false;               ///< DATA SET MANAGEMENT with TRIM
     std::uint16_t trim_blocks = 0;   ///< most 512-byte blocks of ranges a TRIM takes; 0: not stated
     bool rotational = true;
+    unsigned queue_depth = 0;  ///< commands that it takes at a time by native command queuing; 0: it has none
+    bool logs = false;         ///< has READ LOG EXT
 
     std::optional<TransferMode> selected_dma;  ///< the DMA mode the device is in
     std::optional<TransferMode> best_dma;      ///< the fastest it offers
@@ -61,4 +63,4 @@ struct DiskIdentity {
 /// driven.
 std::expected<DiskIdentity, std::string_view> parse_identify(std::span<const std::uint16_t, 256> words);
 
-}  // namespace outboard::ide
+}  // namespace outboard::ata

@@ -1,10 +1,10 @@
-#include "outboard/drivers/ide/identify.hpp"
+#include "outboard/ata/identify.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <numeric>
 
-namespace outboard::ide {
+namespace outboard::ata {
 
 namespace {
 
@@ -87,6 +87,10 @@ void read_features(Words words, DiskIdentity& identity) {
         identity.write_cache = bit(words, 82, 5);
         identity.read_look_ahead = bit(words, 82, 6);
     }
+    // Words 76 and 75 (ACS-3, 7.12.7.34 on): all zeros or all ones where the disk is no serial one.
+    if (words[76] != 0xffff && bit(words, 76, 8) && identity.lba48 && identity.dma)
+        identity.queue_depth = (words[75] & 0x1fU) + 1;
+    identity.logs = valid(words, 84) && bit(words, 84, 5);
     if (valid(words, 84))
         identity.force_unit_access = bit(words, 84, 6) && identity.lba48 && identity.dma;
     // A device whose word 87 is not valid does not say what is enabled: a cache it has counts as enabled.
@@ -142,4 +146,4 @@ std::expected<DiskIdentity, std::string_view> parse_identify(Words words) {
     return identity;
 }
 
-}  // namespace outboard::ide
+}  // namespace outboard::ata

@@ -1,5 +1,5 @@
 // IDENTIFY DEVICE data (ATA/ATAPI-7 volume 1, 6.17) made word by word, and what a device could lie.
-#include "outboard/drivers/ide/identify.hpp"
+#include "outboard/ata/identify.hpp"
 
 #include <array>
 #include <cstdint>
@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
-namespace outboard::ide {
+namespace outboard::ata {
 namespace {
 
 class Words {
@@ -175,4 +175,4 @@ RC_GTEST_PROP(IdentifyProperty, WhateverTheDeviceSaysIsRefusedOrWithinBounds,
 }
 
 }  // namespace
-}  // namespace outboard::ide
+}  // namespace outboard::ata

@@ -4,17 +4,20 @@
 
 #include <cstdint>
 
-namespace outboard::ide {
+namespace outboard::ata {
 
 enum class Opcode : std::uint8_t {
     data_set_management = 0x06,
     read_sectors = 0x20,
     read_sectors_ext = 0x24,
     read_dma_ext = 0x25,
+    read_log_ext = 0x2f,
     write_sectors = 0x30,
     write_sectors_ext = 0x34,
     write_dma_ext = 0x35,
     write_dma_fua_ext = 0x3d,
+    read_fpdma_queued = 0x60,
+    write_fpdma_queued = 0x61,
     read_dma = 0xc8,
     write_dma = 0xca,
     flush_cache = 0xe7,
@@ -32,7 +35,7 @@ struct TaskFile {
     Protocol protocol = Protocol::non_data;
     bool extended = false;       ///< a 48-bit command: every register is written twice, `previous` first
     bool uses_features = false;  ///< the features register is a parameter
-    std::uint8_t features = 0;
+    std::uint16_t features = 0;  ///< high byte: previous content
     std::uint8_t device = 0;
     std::uint16_t count = 0;  ///< high byte: previous content
     std::uint64_t lba = 0;    ///< 28 bits (27:24 go into `device`) or 48
@@ -84,6 +87,42 @@ constexpr TaskFile transfer(Direction direction, bool dma, std::uint64_t lba, st
     task.device = 0x40;
     return task;
 }
+
+/// True for the commands of native command queuing (ACS-3, 4.16).
+constexpr bool is_queued(Opcode opcode) {
+    return opcode == Opcode::read_fpdma_queued || opcode == Opcode::write_fpdma_queued;
+}
+
+/// A read or write under a tag (0 … 31), of which the disk has several at the same time (ACS-3, 7.23
+/// and 7.60). Sectors and address as above; the disk must have native command queuing. `fua`: the data is on
+/// the medium when the command ends.
+constexpr TaskFile queued_transfer(Direction direction, std::uint64_t lba, std::uint32_t sectors,
+                                   unsigned tag, bool fua = false) {
+    const bool read = direction == Direction::from_device;
+    TaskFile task;
+    task.opcode = read ? Opcode::read_fpdma_queued : Opcode::write_fpdma_queued;
+    task.protocol = read ? Protocol::dma_in : Protocol::dma_out;
+    task.extended = true;
+    task.uses_features = true;
+    task.features = static_cast<std::uint16_t>(sectors);
+    task.count = static_cast<std::uint16_t>(tag << 3);
+    task.device = fua ? 0xc0 : 0x40;
+    task.lba = lba;
+    return task;
+}
+
+/// READ LOG EXT: one page of 512 bytes of a log.
+constexpr TaskFile read_log(std::uint8_t log) {
+    TaskFile task;
+    task.opcode = Opcode::read_log_ext;
+    task.protocol = Protocol::pio_in;
+    task.extended = true;
+    task.count = 1;
+    task.lba = log;
+    return task;
+}
+/// The log that tells which queued command failed (ACS-3, A.14).
+constexpr std::uint8_t queued_error_log = 0x10;
 
 /// Writes the volatile cache to the medium.
 constexpr TaskFile flush(bool extended) {
@@ -150,6 +189,12 @@ constexpr const char* to_string(Opcode opcode) {
             return "WRITE DMA EXT";
         case Opcode::write_dma_fua_ext:
             return "WRITE DMA FUA EXT";
+        case Opcode::read_log_ext:
+            return "READ LOG EXT";
+        case Opcode::read_fpdma_queued:
+            return "READ FPDMA QUEUED";
+        case Opcode::write_fpdma_queued:
+            return "WRITE FPDMA QUEUED";
         case Opcode::read_dma:
             return "READ DMA";
         case Opcode::write_dma:
@@ -166,4 +211,4 @@ constexpr const char* to_string(Opcode opcode) {
     return "?";
 }
 
-}  // namespace outboard::ide
+}  // namespace outboard::ata

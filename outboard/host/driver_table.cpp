@@ -3,13 +3,15 @@
 #include "outboard/drivers/edu/edu.hpp"
 #include "outboard/drivers/ide/ide.hpp"
 #include "outboard/drivers/nvme/nvme.hpp"
+#include "outboard/drivers/virtio_blk/virtio_blk.hpp"
 
 #include <array>
 
 namespace outboard {
 
 std::span<const DriverDescription* const> built_in_drivers() noexcept {
-    static constexpr std::array drivers{&ide::description, &nvme::description, &edu::description};
+    static constexpr std::array drivers{&ide::description, &nvme::description, &virtio_blk::description,
+                                        &edu::description};
     return drivers;
 }
 

@@ -11,8 +11,9 @@
 #pragma once
 
 #include "outboard/base/fd.hpp"
+#include "outboard/classes/attention.hpp"
 #include "outboard/classes/block_device.hpp"
-#include "outboard/drivers/nvme/attention.hpp"
+#include "outboard/classes/request_chain.hpp"
 #include "outboard/drivers/nvme/prp.hpp"
 #include "outboard/drivers/nvme/rings.hpp"
 #include "outboard/runtime/event_watch.hpp"
@@ -40,28 +41,6 @@ struct Target {
     std::uint32_t max_discard = 0;
     std::uint32_t max_write_zeroes = 0;
     std::string name;  ///< what messages call it
-};
-
-/// Requests in order, linked by their `next`.
-class RequestChain {
-  public:
-    bool empty() const noexcept { return first_ == nullptr; }
-    void push_back(BlockRequest& request) noexcept {
-        request.next = nullptr;
-        (first_ ? last_->next : first_) = &request;
-        last_ = &request;
-    }
-    /// Null when there is none.
-    BlockRequest* pop_front() noexcept {
-        BlockRequest* const request = first_;
-        if (request)
-            first_ = request->next;
-        return request;
-    }
-
-  private:
-    BlockRequest* first_ = nullptr;
-    BlockRequest* last_ = nullptr;
 };
 
 struct IoQueueSetup {

@@ -111,7 +111,7 @@ bool DiskQueue::start(BlockRequest& request) noexcept {
         finished_.push_back(request);
         return true;
     }
-    if (!ring_.has_room(element_count_)) [[unlikely]]
+    if (!ring_.has_room(element_count_ + 1)) [[unlikely]]
         return false;
     free_.pop_back();
     Slot& slot = slots_[index];
@@ -134,7 +134,7 @@ BlockStatus DiskQueue::start_in(std::uint16_t index) noexcept {
     } else if (const BlockStatus status = build(index, *slot.request); status != BlockStatus::ok) {
         return status;
     }
-    if (!ring_.has_room(element_count_))
+    if (!ring_.has_room(element_count_ + 1))
         return BlockStatus::device_error;
     finish_elements(index);
     return BlockStatus::ok;

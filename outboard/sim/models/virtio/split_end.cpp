@@ -58,11 +58,12 @@ class SplitEnd final : public QueueEnd {
         used_.store<std::uint32_t>(entry, chain.id);
         used_.store<std::uint32_t>(entry + 4, written);
         ++used_index_;
-        // Looks old: the index follows with the next one. Or points to where nothing can be.
+        // Looks old: the index follows with the next one. Or points to where nothing can be, from now on.
         if (distortion == Distortion::wrong_phase)
             return;
-        const unsigned off = distortion == Distortion::wrong_head ? 0x4000U : 0U;
-        used_.store<std::uint16_t>(index_offset, static_cast<std::uint16_t>(used_index_ + off));
+        if (distortion == Distortion::wrong_head)
+            index_error_ = 0x4000;
+        used_.store<std::uint16_t>(index_offset, static_cast<std::uint16_t>(used_index_ + index_error_));
     }
 
     bool wants_interrupt() noexcept override {

@@ -26,8 +26,6 @@ constexpr std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) n
     return (value + alignment - 1) & ~(alignment - 1);
 }
 
-/// A file of `size` bytes of memory, all of it there, which nobody can make shorter or longer. Without it -1,
-/// and errno says why.
 /// Takes the pages of a file. What a closing io_uring leaves behind interrupts that on older kernels.
 bool take_pages(int fd, std::size_t size) noexcept {
     int result = 0;
@@ -37,6 +35,8 @@ bool take_pages(int fd, std::size_t size) noexcept {
     return result == 0;
 }
 
+/// A file of `size` bytes of memory, all of it there, which nobody can make shorter or longer. Without it -1,
+/// and errno says why.
 Fd memory_file(std::size_t size, unsigned flags) noexcept {
     Fd fd(::memfd_create("outboard-dma", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags));
     if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(size)) != 0 || !take_pages(fd.get(), size) ||

@@ -142,7 +142,8 @@ class SplitEnd final : public QueueEnd {
     RingMemory used_;
     std::uint16_t seen_ = 0;  ///< of what is available
     std::uint16_t used_index_ = 0;
-    std::uint16_t told_ = 0;  ///< used until here when interrupts were thought of
+    std::uint16_t index_error_ = 0;  ///< a fault: the client is told so much more
+    std::uint16_t told_ = 0;         ///< used until here when interrupts were thought of
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tests of the ublk export, inside a lab machine with an IDE or an NVMe disk. Everything between the file system and the disk is at
+# Tests of the ublk export, inside a lab machine with an IDE, an NVMe or a virtio disk. Everything between the file system and the disk is at
 # work; the disk is QEMU's.
 #
 # usage: guest_ublk.sh CASE [SECONDS]
@@ -9,6 +9,11 @@ case ${OUTBOARD_LAB_DEVICES-} in
     device=${OUTBOARD_LAB_DEVICES##*nvme0=}
     device=${device%% *}
     kernel_driver=nvme
+    ;;
+*virtio-blk0=*)
+    device=${OUTBOARD_LAB_DEVICES##*virtio-blk0=}
+    device=${device%% *}
+    kernel_driver=virtio-pci
     ;;
 *)
     device=0000:00:04.0
@@ -70,7 +75,8 @@ is_bound_to() {
 
 kernel_disk() {
     disk=$(ls -d /sys/bus/pci/devices/$device/ata*/host*/target*/*/block/* \
-        /sys/bus/pci/devices/$device/nvme/nvme*/nvme*n1 2>/dev/null | head -n 1)
+        /sys/bus/pci/devices/$device/nvme/nvme*/nvme*n1 \
+        /sys/bus/pci/devices/$device/virtio*/block/* 2>/dev/null | head -n 1)
     disk=/dev/${disk##*/}
     [ -b "$disk" ]
 }

@@ -1,9 +1,7 @@
 // The virtio-blk driver on QEMU's device: its suite, and beside the kernel's own driver on the same disk.
-#include "outboard/backend/pci/binding.hpp"
-#include "outboard/backend/pci/iommu_faults.hpp"
+#include "guest_virtio_blk.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <optional>
@@ -34,26 +32,6 @@ const PciAddress& address() {
     }();
     return address;
 }
-
-/// Takes the device from the kernel and gives it back when it goes.
-class LabVirtioBlk final : public test::DiskPlace {
-  public:
-    LabVirtioBlk() { Binder().bind(address()); }
-    LabVirtioBlk(const LabVirtioBlk&) = delete;
-    LabVirtioBlk& operator=(const LabVirtioBlk&) = delete;
-    LabVirtioBlk(LabVirtioBlk&&) = delete;
-    LabVirtioBlk& operator=(LabVirtioBlk&&) = delete;
-    ~LabVirtioBlk() override { Binder().restore(address()); }
-
-    std::unique_ptr<Device> open() override { return Device::open(address().text()); }
-    std::string complaints() override {
-        return faults_.take(address()).empty() ? "" : "the IOMMU blocked DMA of the device";
-    }
-    std::chrono::milliseconds load_time() const override { return std::chrono::seconds(2); }
-
-  private:
-    IommuFaultWatch faults_;
-};
 
 /// The disk under the kernel's driver.
 class Kernels final : public test::KernelDisk {
@@ -111,7 +89,7 @@ TEST(GuestVirtioBlk, WeReadWhatTheKernelWrote) {
 }  // namespace guest
 
 std::unique_ptr<test::DiskPlace> test::make_virtio_blk_place() {
-    return std::make_unique<guest::LabVirtioBlk>();
+    return std::make_unique<guest::LabVirtioBlk>(guest::address());
 }
 
 }  // namespace outboard

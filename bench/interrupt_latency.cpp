@@ -5,6 +5,7 @@
 #include "outboard/device/device.hpp"
 #include "outboard/drivers/edu/registers.hpp"
 #include "outboard/runtime/event_watch.hpp"
+#include "outboard/runtime/pin_thread.hpp"
 #include "outboard/runtime/run_loop.hpp"
 
 #include <algorithm>
@@ -100,7 +101,7 @@ class Raiser {
 
   private:
     void work(const Source& source) {
-        bench::pin_to(bench::available(0));
+        pin_thread(bench::available(0));
         std::uint64_t done = 0;
         while (!ended_) {
             std::this_thread::sleep_for(100us);
@@ -178,7 +179,7 @@ struct Outcome {
 };
 
 Outcome measure(const Options& options) {
-    bench::pin_to(bench::available(1));
+    pin_thread(bench::available(1));
     const Source source(options.device);
     RunLoop loop;
     Raiser raiser(source);

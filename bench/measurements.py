@@ -10,8 +10,11 @@ A directory of measurements holds
 Nothing is guessed: what is missing or not plausible is a MeasurementError.
 """
 import json
+import os
+import pathlib
 import re
 import statistics
+import subprocess
 from dataclasses import dataclass
 
 PATHS = ("kernel-unprotected", "kernel-protected", "ublk", "direct")
@@ -140,8 +143,20 @@ def read_filesystem(raw):
         raise MeasurementError(f"the file system was not checked: {problem!r}") from problem
 
 
-def build_report(raw, machine):
-    """The report as ./demo writes it. `machine`: what the host says of itself."""
+def read_host(raw):
+    """What this machine is, and the QEMU that `outboard lab --json` named in RAW/lab.json."""
+    try:
+        lab = json.loads((raw / "lab.json").read_text())
+        version = subprocess.run([lab["qemu"], "--version"], capture_output=True, text=True, check=True).stdout
+        model = re.search(r"^model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        return {"cpu": model[1] if model else "unknown", "processors": os.cpu_count(),
+                "qemu": "QEMU " + re.search(r"version (\S+)", version)[1], "accelerator": lab["accelerator"]}
+    except (OSError, ValueError, KeyError, TypeError, subprocess.CalledProcessError) as problem:
+        raise MeasurementError(f"the lab did not say what it is: {problem!r}") from problem
+
+
+def build_rows(raw, device, machine):
+    """(machine, kernel, rows) of one device's measurements. `machine`: what the host says of itself."""
     try:
         guest = parse_fields((raw / "guest.txt").read_text())
         guest_machine = {"processors": int(guest["processors"]), "memory_mib": int(guest["memory_mib"]),
@@ -149,5 +164,10 @@ def build_report(raw, machine):
         kernel, fio = guest["kernel"], guest["fio"]
     except (OSError, KeyError, ValueError) as problem:
         raise MeasurementError(f"the guest did not say what it is: {problem!r}") from problem
-    return {"machine": machine | {"guest": guest_machine, "fio": fio}, "kernel": kernel,
-            "rows": rows(read_samples(raw), "ide"), "filesystem": read_filesystem(raw)}
+    return machine | {"guest": guest_machine, "fio": fio}, kernel, rows(read_samples(raw), device)
+
+
+def build_report(raw, machine):
+    """The report as ./demo writes it."""
+    machine, kernel, all_rows = build_rows(raw, "ide", machine)
+    return {"machine": machine, "kernel": kernel, "rows": all_rows, "filesystem": read_filesystem(raw)}

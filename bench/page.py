@@ -125,7 +125,7 @@ def full_table(report, by_key):
 
 def render(report):
     """The whole page."""
-    by_key = index_rows(report)
+    by_key = index_rows(report["rows"])
     speed, waiting, effort = [], [], []
     for workload in WORKLOADS:
         unit = "MiB/s" if "128k" in workload else "IOPS"

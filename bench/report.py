@@ -6,10 +6,7 @@ usage: bench/report.py RAW OUT               RAW/ as bench/measurements.py descr
        bench/report.py --readme REPORT.json  fills in README.md and docs/images/demo.svg
 """
 import json
-import os
 import pathlib
-import re
-import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -22,7 +19,7 @@ BEGIN, END = "<!-- figures: written by bench/report.py -->\n", "<!-- end of figu
 
 def markdown(report):
     """The README's table of figures."""
-    by_key = text.index_rows(report)
+    by_key = text.index_rows(report["rows"])
     lines = [f"{text.summary(report)}:", "",
              "| | " + " | ".join(text.PATH_NAMES[path] for path in measurements.PATHS) + " | ublk ÷ unprotected · protected "
              "| direct ÷ unprotected · protected |", "|---|" + "---:|" * 6]
@@ -45,18 +42,6 @@ def fill_readme(readme, report):
     return before + begin + markdown(report) + end + after
 
 
-def host(raw):
-    """What this machine is, and the QEMU that `outboard lab --json` named in RAW/lab.json."""
-    try:
-        lab = json.loads((raw / "lab.json").read_text())
-        version = subprocess.run([lab["qemu"], "--version"], capture_output=True, text=True, check=True).stdout
-        model = re.search(r"^model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-        return {"cpu": model[1] if model else "unknown", "processors": os.cpu_count(),
-                "qemu": "QEMU " + re.search(r"version (\S+)", version)[1], "accelerator": lab["accelerator"]}
-    except (OSError, ValueError, KeyError, TypeError, subprocess.CalledProcessError) as problem:
-        raise measurements.MeasurementError(f"the lab did not say what it is: {problem!r}") from problem
-
-
 def main(arguments):
     if len(arguments) == 2 and arguments[0] == "--readme":
         report = json.loads(pathlib.Path(arguments[1]).read_text())
@@ -68,7 +53,7 @@ def main(arguments):
     if len(arguments) != 2:
         sys.exit(__doc__.strip())
     raw, out = pathlib.Path(arguments[0]), pathlib.Path(arguments[1])
-    report = measurements.build_report(raw, host(raw))
+    report = measurements.build_report(raw, measurements.read_host(raw))
     (out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     (out / "report.html").write_text(page.render(report))
     print("\n".join(text.table(report)))

@@ -86,13 +86,13 @@ class Report(unittest.TestCase):
             self.assertEqual(set(row["ratio"]), {"kernel-unprotected", "kernel-protected"})
 
     def test_figures_are_medians(self):
-        row = text.index_rows(self.build())["ublk", "read-128k-qd8"]
+        row = text.index_rows(self.build()["rows"])["ublk", "read-128k-qd8"]
         self.assertEqual(row["iops"], 927.0)  # 900 × (1.01 … 1.05)
         self.assertAlmostEqual(row["mib_s"], 927 / 8, places=1)
         self.assertEqual((row["p50_us"], row["p99_us"]), (200, 700))
 
     def test_ratios_are_of_pairs(self):
-        by_key = text.index_rows(self.build())
+        by_key = text.index_rows(self.build()["rows"])
         self.assertEqual(by_key["ublk", "randread-4k-qd1"]["ratio"],
                          {"kernel-unprotected": {"median": 0.927, "min": 0.909, "max": 0.945},
                           "kernel-protected": {"median": 1.236, "min": 1.212, "max": 1.26}})
@@ -101,7 +101,7 @@ class Report(unittest.TestCase):
     def test_cpu_is_what_was_not_idle(self):
         # 2 processors for 1.5 s, idle for 1.5 s in all: one was busy on average.
         self.assertAlmostEqual(measurements.parse_cpu(cpu_text(1.5, 150)), 1.0)
-        row = text.index_rows(self.build())["direct", "randread-4k-qd1"]
+        row = text.index_rows(self.build()["rows"])["direct", "randread-4k-qd1"]
         self.assertAlmostEqual(row["cpu_us_per_request"], 1e6 / 1100, places=1)
 
     def test_idle_time_of_one_processor_is_exact(self):

@@ -16,9 +16,9 @@ WORKLOAD_NAMES = {
 }
 
 
-def index_rows(report):
-    """{(path, workload): row}"""
-    return {(row["path"], row["workload"]): row for row in report["rows"]}
+def index_rows(rows):
+    """{(path, workload): row} of one device."""
+    return {(row["path"], row["workload"]): row for row in rows}
 
 
 def ratio_text(row, peer):
@@ -43,11 +43,11 @@ def filesystem_line(report):
             f"then mounted by the in-kernel driver: {verdict}, e2fsck {filesystem['e2fsck']}")
 
 
-def table(report):
-    """The lines of the table."""
-    by_key = index_rows(report)
+def rows_table(rows):
+    """The lines of the rows of one device."""
+    by_key = index_rows(rows)
     head = f"{'':28}{'IOPS':>8}{'MiB/s':>9}{'p50 µs':>9}{'p99 µs':>9}{'CPU µs':>9}{'× unprotected':>20}{'× protected':>20}"
-    lines = [summary(report), head]
+    lines = [head]
     for workload in WORKLOADS:
         lines.append(WORKLOAD_NAMES[workload])
         for path in PATHS:
@@ -55,5 +55,9 @@ def table(report):
             lines.append(f"  {PATH_NAMES[path]:26}{row['iops']:>8.0f}{row['mib_s']:>9.1f}{row['p50_us']:>9.0f}"
                          f"{row['p99_us']:>9.0f}{row['cpu_us_per_request']:>9.0f}"
                          + "".join(f"{ratio_text(row, peer):>20}" for peer in PEERS))
-    lines.append(filesystem_line(report))
     return lines
+
+
+def table(report):
+    """The lines of the report."""
+    return [summary(report), *rows_table(report["rows"]), filesystem_line(report)]

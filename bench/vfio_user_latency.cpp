@@ -4,6 +4,7 @@
 // what the machine does in between meets both.
 #include "outboard/backend/vfio_user/vfio_user_backend.hpp"
 #include "outboard/base/error.hpp"
+#include "outboard/runtime/pin_thread.hpp"
 #include "outboard/sim/model_table.hpp"
 #include "outboard/sim/server.hpp"
 
@@ -58,7 +59,7 @@ class Peer {
             return;
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
         try {
-            bench::pin_to(bench::available(processor));
+            pin_thread(bench::available(processor));
             work();
         } catch (const std::exception& error) {
             fmt::print(stderr, "vfio_user_latency: peer: {}\n", error.what());
@@ -280,7 +281,7 @@ std::vector<Outcome> measure(const Options& options) {
     PingPong read_bare(processor, {.question = access, .answer = access + 4});
     PingPong map_bare(processor, {.question = sizeof(Header) + sizeof(DmaMap), .answer = sizeof(Header)});
     const Server server(processor);
-    bench::pin_to(bench::available(1));
+    pin_thread(bench::available(1));
     const std::unique_ptr<VfioUserBackend> device = server.connect();
 
     const auto nothing = [] {};

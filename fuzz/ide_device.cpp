@@ -152,7 +152,7 @@ void drive(Input& input, Device& device, RunLoop& loop) {
     options.command_timeout = 100ms;
     options.reset_timeout = 100ms;
     options.dma = (choice & 1) == 0;
-    options.interrupts = (choice & 2) == 0;
+    options.completion = (choice & 2) == 0 ? CompletionMode::interrupt : CompletionMode::poll;
     if ((choice & 4) != 0)
         options.write_cache = (choice & 8) != 0;
     options.report = [](std::string_view text) { require(!text.empty(), "a report says something"); };

@@ -138,7 +138,7 @@ void drive(Input& input, SimulatedBackend& honest, Device& device, RunLoop& loop
     DriverOptions options;
     options.command_timeout = 100ms;
     options.reset_timeout = 100ms;
-    options.interrupts = (choice & 1) == 0;
+    options.completion = (choice & 1) == 0 ? CompletionMode::interrupt : CompletionMode::poll;
     if ((choice & 2) != 0)
         options.write_cache = (choice & 4) != 0;
     options.report = [](std::string_view text) { require(!text.empty(), "a report says something"); };

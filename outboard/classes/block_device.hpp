@@ -101,7 +101,9 @@ class BlockDevice {
     virtual ~BlockDevice() = default;
 
     virtual const BlockInfo& info() const noexcept = 0;
-    /// Opens one of at most info().max_queues queues on the loop of the calling thread. Throws Error.
+    /// Opens one of at most info().max_queues queues on the loop of the calling thread. Several threads may
+    /// open queues, and give them up, at the same time; where the disk has but one queue it may be bound to
+    /// the driver's loop. Throws Error.
     virtual std::unique_ptr<BlockQueue> open_queue(RunLoop& loop) = 0;
     /// Where request memory comes from.
     virtual DmaArena& arena() noexcept = 0;

@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -36,6 +37,13 @@ class Driver {
     virtual Task<void> shut_down() = 0;
 };
 
+/// How a driver learns that requests have ended.
+enum class CompletionMode : std::uint8_t {
+    adaptive,   ///< interrupts when quiet, looking while busy, as far as driver and device can do both
+    interrupt,  ///< interrupts, where the device has one that reaches this process
+    poll,       ///< by looking, even where the device has an interrupt that works
+};
+
 /// What the user may say to a driver. A driver ignores what does not apply to its device.
 struct DriverOptions {
     /// Deadline of one command; nothing: what the device states, or the driver's default.
@@ -46,8 +54,7 @@ struct DriverOptions {
     std::optional<bool> write_cache{};
     /// False: data moves without DMA where the device has such a way.
     bool dma = true;
-    /// False: completions are found by polling even when the device has an interrupt that works.
-    bool interrupts = true;
+    CompletionMode completion = CompletionMode::adaptive;
     /// I/O queues that can be open at the same time, of all disks together; a driver makes fewer where its
     /// device has fewer. See DriverDescription::dma_bytes_per_queue.
     unsigned queues = 1;
@@ -71,6 +78,9 @@ struct DriverDescription {
     std::size_t dma_bytes = 0;
     /// And besides these for each of DriverOptions::queues.
     std::size_t dma_bytes_per_queue = 0;
+
+    /// Its disks have as many queues as DriverOptions::queues and the device allow.
+    bool makes_queues() const noexcept { return dma_bytes_per_queue != 0; }
 
     /// What the driver takes from the arena when it is started with these options.
     std::size_t dma_bytes_for(const DriverOptions& options) const noexcept {

@@ -14,7 +14,11 @@ void add_driver_options(CLI::App& verb, DriverWords& words) {
     verb.add_option("--timeout", words.timeout_seconds, "Seconds that one command of the device may take")
         ->check(CLI::Range(1, 3600));
     verb.add_flag("--no-dma", words.no_dma, "Move data without DMA where the device can");
-    verb.add_flag("--poll", words.poll, "Find completions by polling even where the device has an interrupt");
+    verb.add_option("--completion", words.completion,
+                    "How ends of requests are found: by interrupts when quiet and looking while busy, by "
+                    "interrupts only, or by looking only")
+        ->check(CLI::IsMember({"adaptive", "interrupt", "poll"}))
+        ->capture_default_str();
 }
 
 DriverOptions driver_options(const DriverWords& words) {
@@ -24,7 +28,9 @@ DriverOptions driver_options(const DriverWords& words) {
     if (!words.write_cache.empty())
         options.write_cache = words.write_cache == "on";
     options.dma = !words.no_dma;
-    options.interrupts = !words.poll;
+    options.completion = words.completion == "poll"        ? CompletionMode::poll
+                         : words.completion == "interrupt" ? CompletionMode::interrupt
+                                                           : CompletionMode::adaptive;
     options.report = [](std::string_view line) {
         std::fprintf(stderr, "outboard: %.*s\n", static_cast<int>(line.size()), line.data());
     };

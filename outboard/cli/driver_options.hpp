@@ -13,10 +13,10 @@ struct DriverWords {
     std::string write_cache;   ///< "on", "off", or empty: as the device is
     long timeout_seconds = 0;  ///< deadline of one command; 0: the driver's own
     bool no_dma = false;
-    bool poll = false;
+    std::string completion = "adaptive";
 };
 
-/// Adds --write-cache, --timeout, --no-dma and --poll; `words` must outlive the parse.
+/// Adds --write-cache, --timeout, --no-dma and --completion; `words` must outlive the parse.
 void add_driver_options(CLI::App& verb, DriverWords& words);
 
 /// The driver's options; what it reports goes to standard error, a line each.

@@ -10,6 +10,7 @@
 #include <cctype>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -25,9 +26,15 @@ namespace {
 std::uint64_t usual_dma_bytes() {
     constexpr std::uint16_t usual_depth = 32;
     std::uint64_t most = 0;
-    for (const DriverDescription* const driver : built_in_drivers())
-        most = std::max<std::uint64_t>(most, driver->dma_bytes);
-    return most + ublk::export_arena_bytes(usual_depth);
+    for (const DriverDescription* const driver : built_in_drivers()) {
+        DriverOptions options;
+        if (driver->makes_queues())
+            options.queues = std::max(1U, std::thread::hardware_concurrency());
+        const std::size_t requests =
+            ublk::export_arena_bytes(static_cast<std::uint16_t>(options.queues), usual_depth);
+        most = std::max<std::uint64_t>(most, driver->dma_bytes_for(options) + requests);
+    }
+    return most;
 }
 
 struct Subject {

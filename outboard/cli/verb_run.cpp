@@ -2,17 +2,21 @@
 #include "outboard/cli/driver_options.hpp"
 #include "outboard/cli/verb.hpp"
 #include "outboard/host/device_host.hpp"
-#include "outboard/host/serve_disk.hpp"
+#include "outboard/host/serve_disks.hpp"
 #include "outboard/host/stop_signals.hpp"
 #include "outboard/runtime/run_loop.hpp"
 #include "outboard/runtime/task.hpp"
 
+#include <algorithm>
+#include <charconv>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -26,13 +30,38 @@ namespace {
 struct Words {
     std::string device;
     std::string export_name = "ublk";
-    unsigned disk = 0;
+    std::string disks = "0";
+    std::uint16_t queues = 0;
     std::uint16_t queue_depth = 32;
+    bool batch = false;
     long grace_seconds = 10;
     DriverWords driver;
 };
 
-/// One line once the disk can be used, so that scripts can wait for it.
+/// The numbers in "0,2"; none for "all". Throws Error.
+std::vector<unsigned> parse_disks(const std::string& text) {
+    std::vector<unsigned> disks;
+    if (text == "all")
+        return disks;
+    const char* at = text.data();
+    const char* const end = text.data() + text.size();
+    for (bool more = true; more;) {
+        unsigned disk = 0;
+        const auto [next, error] = std::from_chars(at, end, disk);
+        more = error == std::errc() && next != end && *next == ',';
+        if (error != std::errc() || (next != end && !more) || std::ranges::find(disks, disk) != disks.end())
+            throw Error({.kind = ErrorKind::usage,
+                         .action = "understand",
+                         .subject = "--disk " + text,
+                         .cause = "it is neither `all` nor a list of different numbers",
+                         .remedy = "name the controller's disks from 0 on, such as --disk 0,1"});
+        disks.push_back(disk);
+        at = next + 1;
+    }
+    return disks;
+}
+
+/// One line for each disk once it can be used, so that scripts can wait for it.
 void announce(const DiskService& service, bool json) {
     const BlockInfo& info = *service.info;
     std::string line;
@@ -41,7 +70,10 @@ void announce(const DiskService& service, bool json) {
                                          {"bytes", info.capacity},
                                          {"model", info.model},
                                          {"serial", info.serial},
+                                         {"number", service.number},
+                                         {"queues", service.queues},
                                          {"queue_depth", service.queue_depth},
+                                         {"batched", service.batched},
                                          {"write_cache", info.volatile_write_cache},
                                          {"taken_over", service.taken_over},
                                          {"pid", ::getpid()}};
@@ -57,8 +89,10 @@ void announce(const DiskService& service, bool json) {
 void run(const Words& words, Invocation& invocation) {
     ServeOptions options;
     options.device = DeviceName::parse(words.device);
-    options.disk = words.disk;
+    options.disks = parse_disks(words.disks);
+    options.queues = words.queues;
     options.queue_depth = words.queue_depth;
+    options.batch = words.batch;
     options.grace = std::chrono::seconds(words.grace_seconds);
     options.driver = driver_options(words.driver);
     options.ready = [&invocation](const DiskService& service) { announce(service, invocation.json); };
@@ -69,7 +103,7 @@ void run(const Words& words, Invocation& invocation) {
     StopSignals signals;
     RunLoop loop;
     try {
-        loop.run(serve_disk(loop, signals, options));
+        loop.run(serve_disks(loop, signals, options));
     } catch (const Cancelled&) {
         throw Error({.kind = ErrorKind::failed,
                      .action = "serve",
@@ -89,10 +123,21 @@ void add_run_verb(CLI::App& app, Invocation& invocation) {
     verb->add_option("--export", words->export_name, "How the system sees it")
         ->check(CLI::IsMember({"ublk"}))
         ->capture_default_str();
-    verb->add_option("--disk", words->disk, "Which of the controller's disks, from 0")->capture_default_str();
-    verb->add_option("--queue-depth", words->queue_depth, "Requests that the kernel may send at once")
+    verb->add_option("--disk", words->disks, "Which of the controller's disks, from 0: 1, or 0,1, or all")
+        ->capture_default_str();
+    verb->add_option(
+            "--queues", words->queues,
+            "Queues of each disk, with a thread each (default: one for each processor, as far as the "
+            "disk has them)")
+        ->check(CLI::Range(1, 4096));
+    verb->add_option("--queue-depth", words->queue_depth,
+                     "Requests that the kernel may send at once on each queue")
         ->check(CLI::Range(1, 4096))
         ->capture_default_str();
+    verb->add_flag(
+        "--batch", words->batch,
+        "Requests and results many at a time, where the kernel can (7.0 and newer): for users who send "
+        "many at a time");
     verb->add_option("--grace", words->grace_seconds,
                      "At the end: seconds that users of the disk may take to let it go")
         ->check(CLI::Range(0, 86400))
@@ -100,7 +145,8 @@ void add_run_verb(CLI::App& app, Invocation& invocation) {
     add_driver_options(*verb, words->driver);
     add_json_flag(*verb, invocation);
     verb->footer(
-        "Prints one line once the disk can be used and runs until SIGINT, SIGTERM or SIGHUP. It then waits "
+        "Prints one line for each disk once all can be used, and runs until SIGINT, SIGTERM or SIGHUP. It "
+        "then waits "
         "for file "
         "systems on\n"
         "the disk to be unmounted (--grace, or a second signal), writes what the page cache holds, takes the "

@@ -28,6 +28,7 @@ struct Words {
     const sim::ModelDescription* model = nullptr;
     std::string socket;
     bool quiet = false;
+    bool no_shared_memory = false;
     std::string plan_file;
     std::vector<std::string> faults;
     std::optional<std::uint64_t> fault_seed;
@@ -74,6 +75,7 @@ void run(const Words& words, const Invocation& invocation) {
     model->faults().follow(fault_plan(words));
     model->fault_port().offer(words.model->faults);
     sim::ServerOptions server_options{.socket = words.socket, .log = {}};
+    server_options.share_memory = !words.no_shared_memory;
     if (!words.quiet)
         server_options.log = [](std::string_view line) {
             static_cast<void>(
@@ -93,6 +95,8 @@ void add_model(CLI::App& verb, Invocation& invocation, const sim::ModelDescripti
     command->add_option("--socket", words->socket, "Path of the UNIX socket to serve it on")->required();
     command->add_flag("--quiet", words->quiet,
                       "Do not report clients, DMA faults and faults of the plan on standard error");
+    command->add_flag("--no-shared-memory", words->no_shared_memory,
+                      "Let clients map nothing, doorbells included: every access is a message");
     command->add_option(
         "--fault", words->faults,
         "A fault of the device: KIND[,after=N][,one_in=N][,count=N][,delay_us=N]; may be repeated");

@@ -49,22 +49,36 @@ Task<std::unique_ptr<DeviceHost>> DeviceHost::open(RunLoop& loop, DeviceHostOpti
     if (self->name_.pci())
         self->take(*self->name_.pci());
 
+    Task<void> started = self->start_or_undo(loop, std::move(options));
+    co_await std::move(started);
+    co_return std::move(self);
+}
+
+Task<void> DeviceHost::restart(RunLoop& loop, DeviceHostOptions options) {
+    Task<void> rest = driver_->shut_down();
+    co_await std::move(rest);
+    driver_.reset();
+    device_.reset();
+    Task<void> started = start_or_undo(loop, std::move(options));
+    co_await std::move(started);
+}
+
+Task<void> DeviceHost::start_or_undo(RunLoop& loop, DeviceHostOptions options) {
     const std::function<void(std::string_view)> report = options.driver.report;
     std::exception_ptr failure;
     try {
-        Task<void> started = self->start(loop, std::move(options));
+        Task<void> started = start(loop, std::move(options));
         co_await std::move(started);
     } catch (...) {
         failure = std::current_exception();
     }
-    if (failure) {
-        self->driver_.reset();
-        self->device_.reset();
-        if (self->bound_here_)
-            restore_after_failure(*self->name_.pci(), report);
-        std::rethrow_exception(failure);
-    }
-    co_return std::move(self);
+    if (!failure)
+        co_return;
+    driver_.reset();
+    device_.reset();
+    if (bound_here_)
+        restore_after_failure(*name_.pci(), report);
+    std::rethrow_exception(failure);
 }
 
 /// Claims a PCI device and binds it to vfio-pci, once it is known that there is a driver.
@@ -81,6 +95,8 @@ Task<void> DeviceHost::start(RunLoop& loop, DeviceHostOptions options) {
     device_ = Device::open(name_.text());
     if (description_ == nullptr)
         description_ = &require_driver(name_.text(), device_->config().identity());
+    if (options.adapt)
+        options.adapt(*description_, options);
     device_->create_arena({.size = description_->dma_bytes_for(options.driver) + options.arena_bytes,
                            .address_bits = description_->dma_address_bits});
     Task<std::unique_ptr<Driver>> started = description_->start(*device_, loop, std::move(options.driver));

@@ -9,6 +9,7 @@
 #include "outboard/runtime/task.hpp"
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,9 @@ struct DeviceHostOptions {
     DeviceName device;
     DriverOptions driver;
     std::size_t arena_bytes = 0;  ///< what exports and programs need; the driver's own need is added
+    /// Called once the driver is known, before its arena is made: may change `driver` and `arena_bytes` by
+    /// what this driver can. May be empty.
+    std::function<void(const DriverDescription&, DeviceHostOptions&)> adapt{};
 };
 
 /// Made, used and destroyed on the thread of its loop. A PCI device that is not bound to vfio-pci is bound
@@ -41,6 +45,11 @@ class DeviceHost {
     /// The driver's disk `index`. Throws Error (not_found) that lists what is there.
     BlockDevice& disk(unsigned index);
 
+    /// Starts device and driver anew, with another arena or other options of the same device: the arena is
+    /// made before it is known what disks there are. Every queue must be gone, and every BlockDevice is
+    /// another one afterwards. Throws Error; then it is closed, and the device as it was before open().
+    Task<void> restart(RunLoop& loop, DeviceHostOptions options);
+
     /// Brings the device to rest and closes it; with `hand_back` its old driver gets it (a PCI device). Every
     /// queue must be gone. Throws Error when something of that fails; the rest is done all the same.
     Task<void> close(bool hand_back);
@@ -49,6 +58,7 @@ class DeviceHost {
     DeviceHost() = default;
     void take(const PciAddress& address);
     Task<void> start(RunLoop& loop, DeviceHostOptions options);
+    Task<void> start_or_undo(RunLoop& loop, DeviceHostOptions options);
 
     DeviceName name_;
     DeviceClaim claim_;

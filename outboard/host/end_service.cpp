@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
@@ -77,9 +78,14 @@ Task<void> end_services(RunLoop& loop, EndOptions options) {
                      .subject = options.device.text(),
                      .cause = "no block device of it is served or left behind",
                      .remedy = {}});
+    // Looked at before the first one ends: one process may serve several disks.
+    std::vector<bool> served;
+    for (const ublk::ServedDevice& device : devices)
+        served.push_back(device.has_server());
     bool hand_back = false;
-    for (const ublk::ServedDevice& device : devices) {
-        if (device.has_server()) {
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        const ublk::ServedDevice& device = devices[i];
+        if (served[i]) {
             Task<void> end = end_process(loop, device.info.server_pid);
             co_await std::move(end);
             options.report(fmt::format("{}: process {} has ended", device.path(), device.info.server_pid));

@@ -50,14 +50,6 @@ int populate(dl_phdr_info* object, std::size_t /*size*/, void* failed) {
     return 0;
 }
 
-/// Touches the stack as deep as the data path may ever go.
-[[gnu::noinline]] void populate_stack() {
-    constexpr std::size_t depth = std::size_t{64} * 1024;
-    std::array<volatile char, depth> pages;
-    for (std::size_t at = 0; at < depth; at += page_bytes)
-        pages[at] = 0;
-}
-
 }  // namespace
 
 std::string begin_forward_progress() {
@@ -76,7 +68,7 @@ std::vector<std::string> secure_forward_progress() {
     int failed = 0;
     if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0)
         failed = errno;
-    populate_stack();
+    secure_thread();
     ::dl_iterate_phdr(populate, &failed);
     if (failed != 0)
         warnings.push_back("cannot lock the program into memory: " + errno_text(failed) +
@@ -88,6 +80,13 @@ std::vector<std::string> secure_forward_progress() {
         warnings.push_back(std::string(error.what()) + "; the out-of-memory killer may choose this process");
     }
     return warnings;
+}
+
+[[gnu::noinline]] void secure_thread() noexcept {
+    constexpr std::size_t depth = std::size_t{64} * 1024;
+    std::array<volatile char, depth> pages;
+    for (std::size_t at = 0; at < depth; at += page_bytes)
+        pages[at] = 0;
 }
 
 }  // namespace outboard

@@ -19,4 +19,8 @@ std::string begin_forward_progress();
 /// (RLIMIT_MEMLOCK) that is high enough.
 std::vector<std::string> secure_forward_progress();
 
+/// What a thread needs besides, of those that are started later to serve a part: its stack is resident as
+/// deep as the data path may go. On that thread, before it serves.
+void secure_thread() noexcept;
+
 }  // namespace outboard

@@ -39,6 +39,15 @@ class LatencyHistogram {
         total_ += other.total_;
     }
 
+    /// Calls `tell` with the largest value of a bucket and how many values fell into it, for those that have
+    /// any, ascending.
+    template <class Tell>
+    void for_each(Tell&& tell) const {
+        for (std::size_t i = 0; i < counts_.size(); ++i)
+            if (counts_[i] != 0)
+                tell(upper_bound(i), counts_[i]);
+    }
+
   private:
     static constexpr unsigned step_bits = 6;
     static constexpr std::size_t steps = std::size_t{1} << step_bits;

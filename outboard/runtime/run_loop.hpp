@@ -47,6 +47,7 @@ namespace detail {
 class DeadlineTimer;
 }
 class EventWatch;
+class ProvidedBuffers;
 
 /// Made, used and destroyed by one thread; only stop() may be called from others. Several may live in one
 /// process, also in one thread. It installs no signal handler and has no global state. While it lives its
@@ -134,6 +135,7 @@ class RunLoop {
   private:
     friend class detail::DeadlineTimer;
     friend class EventWatch;
+    friend class ProvidedBuffers;
     struct Impl;
     class Alarm;
 

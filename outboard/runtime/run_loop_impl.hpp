@@ -5,6 +5,7 @@
 #include "outboard/base/fd.hpp"
 #include "outboard/runtime/run_loop.hpp"
 
+#include <cstdint>
 #include <deque>
 #include <exception>
 #include <list>
@@ -87,6 +88,7 @@ struct RunLoop::Impl {
     StopWatch stop_watch{*this};
     int slack_before = 0;
     bool stop_requested = false;
+    std::uint16_t next_buffer_group = 0;
 
     std::vector<Poller*> pollers;  ///< null: removed while they were being called
     bool calling_pollers = false;

@@ -154,7 +154,7 @@ Reply RequestHandler::region_info(std::span<const std::byte> body) {
         info.flags = region_flag::readable | region_flag::writable;
     if (asked->index == fault_port_region)
         return fault_port_info(info, *asked);
-    const int file = asked->index < bar_count ? model_.shared_fd(asked->index) : -1;
+    const int file = share_memory_ && asked->index < bar_count ? model_.shared_fd(asked->index) : -1;
     if (file < 0 || client_.message_descriptors == 0)
         return reply_with(info);
 

@@ -22,7 +22,8 @@ struct Reply {
 /// Answers the requests of one client, in order. One thread.
 class RequestHandler {
   public:
-    explicit RequestHandler(PciModel& model) : model_(model) {}
+    /// The client may map the shared areas of the model with `share_memory`.
+    RequestHandler(PciModel& model, bool share_memory) : model_(model), share_memory_(share_memory) {}
 
     /// Takes one command with its descriptors; those that nobody keeps are closed. Never throws: what cannot
     /// be done is an error in the reply.
@@ -53,6 +54,7 @@ class RequestHandler {
     void append(const T& value);
 
     PciModel& model_;
+    bool share_memory_;
     ClientLimits client_;
     bool agreed_ = false;
     bool refused_ = false;

@@ -113,7 +113,7 @@ void Server::serve() {
 void Server::serve_client(Fd client) {
     log("a client has connected");
     model_.plug_in();
-    Session session(model_, std::move(client), options_.patience);
+    Session session(model_, std::move(client), options_.patience, options_.share_memory);
     const AtEnd done(doorman_);  // before the session closes its socket
     PollPlan plan;
     unsigned looks = 0;

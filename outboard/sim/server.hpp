@@ -24,6 +24,8 @@ struct ServerOptions {
     std::function<void(std::string_view)> log;
     /// How long a client may take to read an answer, or to answer a DMA message, before it is left.
     Duration patience = std::chrono::seconds(5);
+    /// Clients may map the shared areas of the device. Otherwise every access of theirs is a message.
+    bool share_memory = true;
 };
 
 /// Serves one client at a time; between clients the device lives on.

@@ -23,8 +23,8 @@ constexpr std::size_t max_early_bytes = 4 * limits.bytes;
 
 }  // namespace
 
-Session::Session(PciModel& model, Fd socket, Duration patience)
-    : model_(model), patience_(patience), socket_(std::move(socket), limits), handler_(model) {
+Session::Session(PciModel& model, Fd socket, Duration patience, bool share_memory)
+    : model_(model), patience_(patience), socket_(std::move(socket), limits), handler_(model, share_memory) {
     model_.dma().set_messages(this);
 }
 

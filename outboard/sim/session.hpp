@@ -18,8 +18,9 @@ namespace outboard::sim {
 /// it is. One thread.
 class Session final : private DmaMessages {
   public:
-    /// `model` outlives it. The client may take `patience` to read an answer, or to answer a DMA message.
-    Session(PciModel& model, Fd socket, Duration patience);
+    /// `model` outlives it. The client may take `patience` to read an answer, or to answer a DMA message; it
+    /// may map the shared areas of the model with `share_memory`.
+    Session(PciModel& model, Fd socket, Duration patience, bool share_memory = true);
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
     Session(Session&&) = delete;

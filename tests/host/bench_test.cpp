@@ -130,7 +130,7 @@ TEST(BlockBench, CountsWhatItMoves) {
 TEST(BlockBench, EndsEarlyWhenToldTo) {
     RunLoop loop;
     MemoryDisk disk;
-    bool stop = true;
+    std::atomic<bool> stop = true;
     BlockBenchOptions options = short_run();
     options.duration = 1h;
     options.warmup = 1h;

@@ -81,6 +81,16 @@ kernel_disk() {
     [ -b "$disk" ]
 }
 
+# queue_threads PID: how many queues are served by threads of their own.
+queue_threads() {
+    cat /proc/"$1"/task/*/comm | grep -c "^ublk[0-9]* queue"
+}
+
+# hardware_queues: of the block device, as the kernel counts them.
+hardware_queues() {
+    ls -d /sys/block/ublkb0/mq/* | wc -l
+}
+
 # contains TEXT FILE: the message that the case is about.
 contains() {
     grep -qF -- "$1" "$2" || { cat "$2" >&2; fail "'$1' is not what was said"; }
@@ -174,6 +184,87 @@ takeover)
     must umount $mnt
     must e2fsck -fn /dev/ublkb0
     stop
+    await 15 kernel_disk
+    ;;
+
+# Several queues, each with a thread: users on all processors; killed under load, taken over with as many queues
+# although fewer are asked for. With `batch` many requests at a time go over, where the kernel can.
+queues | batch)
+    batch=
+    if [ $case_name = batch ]; then
+        batch=--batch
+        start probe --batch --json
+        stop
+        contains '"batched":true' /tmp/run-probe.log
+    fi
+    start one --queues 2 $batch
+    [ "$(hardware_queues)" -eq 2 ] || fail "there are $(hardware_queues) queues, not 2"
+    [ "$(queue_threads $server)" -eq 2 ] || fail "$(queue_threads $server) threads serve queues, not 2"
+    must fio --name=verify --filename=/dev/ublkb0 --size=64M --offset_increment=64M --numjobs=4 --rw=randrw --bsrange=512-1M \
+        --blockalign=512 --direct=1 --ioengine=libaio --iodepth=16 --verify=crc32c --verify_fatal=1 --time_based \
+        --runtime="$seconds" --output=/tmp/fio.log
+    fio --name=verify --filename=/dev/ublkb0 --size=64M --offset_increment=64M --numjobs=4 --rw=randrw --bsrange=4k-256k \
+        --direct=1 --ioengine=libaio --iodepth=16 --verify=crc32c --verify_fatal=1 --time_based --runtime=9 \
+        --output=/tmp/fio.log &
+    load=$!
+    for round in two three; do
+        sleep 2
+        kill -KILL $server
+        wait $server
+        sleep 0.5
+        start $round --queues 1
+        contains "taken over" /tmp/run-$round.log
+        [ "$(queue_threads $server)" -eq 2 ] || fail "$(queue_threads $server) threads serve queues, not 2"
+    done
+    wait $load || { cat /tmp/fio.log; fail "fio saw errors"; }
+    stop
+    start four --queues 1
+    [ "$(hardware_queues)" -eq 1 ] || fail "there are $(hardware_queues) queues, not 1"
+    [ "$(queue_threads $server)" -eq 0 ] || fail "one queue got a thread"
+    stop
+    await 15 kernel_disk
+    ;;
+
+# Two disks of one controller by one process: side by side, killed, taken over, ended together.
+disks)
+    outboard run $device --disk 0,0 >/tmp/words.log 2>&1 && fail "a disk was served twice"
+    contains "neither \`all\` nor a list of different numbers" /tmp/words.log
+    outboard run $device --disk 0,9 >/tmp/words.log 2>&1 && fail "a disk that is not there was served"
+    contains "use disk 9 of $device" /tmp/words.log
+    [ "$(driver)" = $kernel_driver ] || fail "the device was not handed back: $(driver)"
+    [ ! -e /dev/ublkb0 ] || fail "/dev/ublkb0 is still there"
+    start one
+    outboard run $device --disk 1 >/tmp/busy.log 2>&1 && fail "a second server was allowed"
+    contains "process $server has the device and serves its disk 0 as /dev/ublkb0" /tmp/busy.log
+    contains "serve the disks by one: --disk 0,1" /tmp/busy.log
+    stop
+    start two --disk 0,1 --json
+    await 5 grep -q /dev/ublkb1 /tmp/run-two.log
+    [ "$(grep -c '"number":[01],' /tmp/run-two.log)" -eq 2 ] || fail "$(cat /tmp/run-two.log)"
+    must mkfs.ext4 -q -F /dev/ublkb1
+    mounted /dev/ublkb1
+    write_tree
+    load=
+    for target in /dev/ublkb0 $mnt/file; do
+        fio --name=verify --filename=$target --size=64M --rw=randrw --bsrange=4k-256k --direct=1 --ioengine=libaio --iodepth=16 \
+            --verify=crc32c --verify_fatal=1 --time_based --runtime=8 --output=/tmp/fio-${target##*/}.log &
+        load="$load $!"
+    done
+    sleep 3
+    kill -KILL $server
+    wait $server
+    start three --disk all
+    [ "$(grep -c "taken over" /tmp/run-three.log)" -eq 2 ] || fail "$(cat /tmp/run-three.log)"
+    outboard run $device --disk 1 >/tmp/busy.log 2>&1 && fail "a second server was allowed"
+    contains "process $server serves it as /dev/ublkb1" /tmp/busy.log
+    for fio in $load; do
+        wait "$fio" || { cat /tmp/fio-*.log; fail "fio saw errors"; }
+    done
+    check_tree
+    must umount $mnt
+    must outboard stop $device
+    wait $server || fail "outboard run ended with status $?"
+    [ ! -e /dev/ublkb0 ] && [ ! -e /dev/ublkb1 ] || fail "a disk is still there"
     await 15 kernel_disk
     ;;
 

@@ -83,8 +83,43 @@ check 'exit status of an unknown model' 2 $?
 
 serve "$bin/outboard" sim nvme --socket "$socket" --size 16M --namespaces 2 --block-size 512,4096
 check 'a simulated NVMe controller' "vfio-user:$socket  nvme (1234:4e56)" "$ready"
+# sound: figures of a benchmark that moved data, with percentiles in order.
+sound='
+import json, sys
+d = json.load(sys.stdin)
+t = d["latency_us"]
+print(d["iops"] > 0 and d["mib_s"] > 0 and 0 < t["p50"] <= t["p99"] <= t["p999"] and d["cpu_ns_per_request"] > 0, d["errors"])'
+for mode in adaptive interrupt poll; do
+    check "a benchmark with --completion $mode" 'True 0' \
+        "$("$bin/outboard" bench "vfio-user:$socket" --io-size 4096 --depth 32 --rw randread --time 0.1 --threads 1 --cpu 0 \
+            --completion $mode --json | python3 -c "$sound")"
+done
+check 'a benchmark of three threads that writes and verifies' 'True 0' \
+    "$("$bin/outboard" bench "vfio-user:$socket" --io-size 8k --depth 4 --rw randrw --time 0.1 --threads 3 --verify --json |
+        python3 -c "$sound")"
+check 'a benchmark with a rate has its rate and its histogram' '100 100' \
+    "$("$bin/outboard" bench "vfio-user:$socket" --rate 500 --time 0.2 --histogram --json | python3 -c '
+import json, sys
+d = json.load(sys.stdin)
+print(round(d["iops"] / 5), round(sum(b["count"] for b in d["histogram"]), -1))')"
+output=$("$bin/outboard" bench "vfio-user:$socket" --cpu 4000 --time 0.1 2>&1)
+check 'exit status of a benchmark on a processor that is not there' 1 $?
+check 'and its message' 'outboard: cannot run on processor 4000: Invalid argument (EINVAL); choose one that this machine has and this process may use' \
+    "$output"
+output=$("$bin/outboard" bench "vfio-user:$socket" --threads 100 --time 0.1 2>&1)
+check 'exit status of a benchmark with more threads than queues' 4 $?
 stop TERM
 check 'which ends by a signal' 0 $status
+
+head -c 9437696 /dev/urandom >"$directory/image"
+serve "$bin/outboard" sim nvme --socket "$socket" --size 9437696 --file "$directory/image" --quiet
+"$bin/copy_disk" "vfio-user:$socket" "$directory/copy"
+check 'exit status of the example that copies a disk' 0 $?
+check 'and its copy' 0 "$(cmp "$directory/image" "$directory/copy" 2>&1; echo $?)"
+output=$("$bin/copy_disk" "vfio-user:$socket" /dev/full 2>&1)
+check 'its exit status when the file cannot be written' 1 $?
+check 'and its message' 'copy_disk: cannot write the file: No space left on device (ENOSPC)' "$output"
+stop TERM
 
 serve "$bin/outboard" sim virtio-blk --socket "$socket" --size 16M --packed on --queue-size 8
 check 'a simulated virtio disk' "vfio-user:$socket  virtio-blk (1af4:1042)" "$ready"

@@ -336,6 +336,21 @@ TEST_F(SimClients, ADoorbellInSharedMemoryIsSeenWithoutAMessage) {
     ::munmap(mapped, page);
 }
 
+TEST_F(SimClients, WithoutSharedMemoryADoorbellComesByMessage) {
+    sim::ServerOptions messages_only = options();
+    messages_only.share_memory = false;
+    sim::ServerThread server(model, messages_only);
+    OddClient client(path);
+    client.shake_hands();
+    const RegionInfo asked{
+        .argument_size = 64, .flags = 0, .index = 0, .capability_offset = 0, .size = 0, .offset = 0};
+    const Answer info = client.ask(Command::region_info, asked);
+    EXPECT_TRUE(info.descriptors.empty());
+    client.write(0, TestModel::command, 8, TestModel::watch);
+    client.write(0, TestModel::doorbell, 4, 5);
+    EXPECT_TRUE(becomes(client, 48, 5));
+}
+
 // ---- start and stop ----
 
 TEST_F(SimClients, TheSocketIsForThisUserAndGoesWithTheServer) {

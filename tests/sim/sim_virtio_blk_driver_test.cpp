@@ -80,7 +80,8 @@ class SimulatedVirtioBlk final : public test::DiskPlace {
     std::unique_ptr<Device> open() override { return Device::open(simulated().name()); }
     DriverOptions options() const override {
         DriverOptions options;
-        options.interrupts = chosen() != "poll";
+        if (chosen() == "poll")
+            options.completion = CompletionMode::poll;
         return options;
     }
     std::string complaints() override { return simulated().complaints(); }

@@ -133,7 +133,8 @@ Task<void> Controller::start() {
 }
 
 bool Controller::interrupts_usable() const {
-    if (!options_.interrupts || !quirks_.interrupt_pin || device_.interrupt_count(InterruptKind::intx) == 0)
+    if (options_.completion == CompletionMode::poll || !quirks_.interrupt_pin ||
+        device_.interrupt_count(InterruptKind::intx) == 0)
         return false;
     bool usable = true;
     for (unsigned channel = 0; channel < channels; ++channel) {

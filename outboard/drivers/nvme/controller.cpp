@@ -19,6 +19,7 @@ using namespace std::chrono_literals;
 /// Of a shutdown for which the controller states no time.
 constexpr Duration default_shutdown_limit = 10s;
 constexpr std::size_t most_namespaces = 256;
+constexpr unsigned most_queues = 1024;
 
 [[noreturn]] void refuse(const std::string& name, std::string cause) {
     throw outboard::Error({.kind = ErrorKind::unsupported,
@@ -86,16 +87,19 @@ Task<void> Controller::start() {
     if (identity_.doorbell_buffers)
         shadows_ = device_.arena().allocate(2 * page_bytes, page_bytes);
 
-    Task<unsigned> counting = set_queue_count(access(), std::max(options_.queues, 1U));
-    const unsigned granted = co_await std::move(counting);
-    const unsigned pairs = std::min(granted, std::max(options_.queues, 1U));
-    choose_interrupts(pairs);
+    // A queue that may choose between an interrupt and looking has a pair for each.
+    const unsigned wanted = std::clamp(options_.queues, 1U, most_queues);
+    const bool twofold = options_.completion == CompletionMode::adaptive;
+    Task<unsigned> counting = set_queue_count(access(), twofold ? 2 * wanted : wanted);
+    pair_count_ = co_await std::move(counting);
+    const unsigned queues = std::min(pair_count_, wanted);
+    choose_interrupts(queues);
     // A level-triggered line is served by one thread.
-    make_queues(interrupt_kind_ == InterruptKind::intx ? 1 : pairs);
+    make_queues(interrupt_kind_ == InterruptKind::intx ? 1 : queues);
     Task<void> configuring = configure();
     co_await std::move(configuring);
-    for (const Pair& pair : pairs_) {
-        Task<void> creating = create_queue(*pair.queue);
+    for (const Lending& lending : queues_) {
+        Task<void> creating = create_queue(*lending.queue);
         co_await std::move(creating);
     }
     Task<void> finding = find_namespaces();
@@ -114,8 +118,8 @@ Task<void> Controller::find_namespaces() {
                          most_namespaces));
         ids.resize(most_namespaces);
     }
-    const ControllerLimits limits{.queue_depth = pairs_.front().queue->depth(),
-                                  .max_queues = static_cast<std::uint16_t>(pairs_.size()),
+    const ControllerLimits limits{.queue_depth = queues_.front().queue->depth(),
+                                  .max_queues = static_cast<std::uint16_t>(queues_.size()),
                                   .write_cache = write_cache_};
     for (const std::uint32_t id : ids) {
         try {
@@ -131,14 +135,14 @@ Task<void> Controller::find_namespaces() {
     }
 }
 
-void Controller::choose_interrupts(unsigned pairs) {
-    if (options_.interrupts) {
-        // A vector for the admin queue, and one for each pair.
+void Controller::choose_interrupts(unsigned queues) {
+    if (options_.completion != CompletionMode::poll) {
+        // A vector for the admin queue, and one for each queue.
         for (const InterruptKind kind : {InterruptKind::msix, InterruptKind::msi, InterruptKind::intx}) {
             const unsigned available = device_.interrupt_count(kind);
             if (available == 0)
                 continue;
-            interrupts_ = device_.enable_interrupts(kind, std::min(available, pairs + 1));
+            interrupts_ = device_.enable_interrupts(kind, std::min(available, queues + 1));
             interrupt_kind_ = kind;
             return;
         }
@@ -146,30 +150,41 @@ void Controller::choose_interrupts(unsigned pairs) {
     device_.poll_only();
 }
 
-std::optional<std::uint16_t> Controller::vector_of(const IoQueue& queue) const {
-    if (interrupts_.empty())
+/// The pairs that interrupt come first.
+std::optional<std::uint16_t> Controller::vector_of(const QueuePair& pair) const {
+    if (!pair.interrupts)
         return std::nullopt;
     if (interrupts_.size() == 1)
         return std::uint16_t{0};
-    return static_cast<std::uint16_t>(1 + (queue.id() - 1U) % (interrupts_.size() - 1));
+    return static_cast<std::uint16_t>(1 + (pair.id - 1U) % (interrupts_.size() - 1));
 }
 
-void Controller::make_queues(unsigned pairs) {
-    for (unsigned i = 0; i < pairs; ++i) {
-        const auto id = static_cast<std::uint16_t>(i + 1);
-        IoQueueSetup setup{.id = id,
+QueuePairSetup Controller::pair_setup(unsigned id, bool interrupts) const {
+    return {.id = static_cast<std::uint16_t>(id),
+            .tail = doorbell(tail_doorbell(static_cast<std::uint16_t>(id), stride_)),
+            .head = doorbell(head_doorbell(static_cast<std::uint16_t>(id), stride_)),
+            .interrupts = interrupts};
+}
+
+void Controller::make_queues(unsigned queues) {
+    const bool interrupts = !interrupts_.empty();
+    const bool twofold =
+        interrupts && options_.completion == CompletionMode::adaptive && pair_count_ >= 2 * queues;
+    for (unsigned i = 0; i < queues; ++i) {
+        IoQueueSetup setup{.pairs = {pair_setup(i + 1, interrupts)},
                            .entries = queue_entries(),
-                           .tail = doorbell(tail_doorbell(id, stride_)),
-                           .head = doorbell(head_doorbell(id, stride_)),
                            .registers = registers_,
                            .command_limit = limits_.command};
-        setup.interrupts = !interrupts_.empty();
+        setup.spin = options_.completion == CompletionMode::poll;
+        if (twofold)
+            setup.pairs.push_back(pair_setup(queues + i + 1, false));
         // INTx has to be acknowledged and unmasked: that is serve_interrupts' task.
-        if (setup.interrupts && interrupt_kind_ != InterruptKind::intx)
+        if (interrupts && interrupt_kind_ != InterruptKind::intx)
             setup.interrupt =
                 interrupts_[interrupts_.size() == 1 ? 0 : 1 + i % (interrupts_.size() - 1)].eventfd();
-        pairs_.push_back({.queue = std::make_unique<IoQueue>(device_.arena(), attention_, setup)});
+        queues_.push_back({.queue = std::make_unique<IoQueue>(device_.arena(), attention_, setup)});
     }
+    pair_count_ = twofold ? 2 * queues : queues;
 }
 
 /// What a reset undoes, but for the queues.
@@ -188,27 +203,28 @@ Task<void> Controller::configure() {
 }
 
 Task<void> Controller::create_queue(IoQueue& queue) {
-    const std::uint64_t tail = tail_doorbell(queue.id(), stride_) - register_bytes;
-    const std::uint64_t head = head_doorbell(queue.id(), stride_) - register_bytes;
-    const auto shadow = [this](std::uint64_t offset) -> ShadowDoorbell {
+    const auto shadow = [this](std::uint64_t doorbell) -> ShadowDoorbell {
         // Those that the page has no room for have none (Base 5.8).
+        const std::uint64_t offset = doorbell - register_bytes;
         if (!identity_.doorbell_buffers || offset + sizeof(std::uint32_t) > page_bytes)
             return {};
         std::byte* const at = shadows_.address() + offset;
         return {.value = reinterpret_cast<std::uint32_t*>(at),
                 .event_index = reinterpret_cast<std::uint32_t*>(at + page_bytes)};
     };
-    queue.restart_rings(shadow(tail), shadow(head));
-    const std::optional<std::uint16_t> vector = vector_of(queue);
-    Task<std::uint32_t> completion =
-        admin_.run(create_completion_queue(queue.id(), queue.completion().size(), queue.completion().iova(),
-                                           vector ? &*vector : nullptr),
-                   limits_.command, "Create I/O Completion Queue");
-    co_await std::move(completion);
-    Task<std::uint32_t> submission =
-        admin_.run(create_submission_queue(queue.id(), queue.submission().size(), queue.submission().iova()),
-                   limits_.command, "Create I/O Submission Queue");
-    co_await std::move(submission);
+    for (QueuePair& pair : queue.pairs()) {
+        pair.restart(shadow(tail_doorbell(pair.id, stride_)), shadow(head_doorbell(pair.id, stride_)));
+        const std::optional<std::uint16_t> vector = vector_of(pair);
+        Task<std::uint32_t> completion =
+            admin_.run(create_completion_queue(pair.id, pair.completion.size(), pair.completion.iova(),
+                                               vector ? &*vector : nullptr),
+                       limits_.command, "Create I/O Completion Queue");
+        co_await std::move(completion);
+        Task<std::uint32_t> submission =
+            admin_.run(create_submission_queue(pair.id, pair.submission.size(), pair.submission.iova()),
+                       limits_.command, "Create I/O Submission Queue");
+        co_await std::move(submission);
+    }
 }
 
 void Controller::start_services() {
@@ -237,22 +253,23 @@ IoQueue& Controller::lend_queue(RunLoop& loop, const Target& target) {
                                .cause = "its interrupt is a level-triggered line, which one thread serves",
                                .remedy = "open it on the loop on which the driver was started, or poll"});
     const std::scoped_lock lock(lending_);
-    const auto pair = std::ranges::find(pairs_, false, &Pair::lent);
-    if (pair == pairs_.end())
+    const auto free = std::ranges::find(queues_, false, &Lending::lent);
+    if (free == queues_.end())
         throw outboard::Error({.kind = ErrorKind::busy,
                                .action = "open a queue of",
                                .subject = target.name,
-                               .cause = fmt::format("all {} I/O queue pairs are open", pairs_.size()),
+                               .cause = fmt::format("all {} I/O queues are open", queues_.size()),
                                .remedy = "start the driver with more queues"});
-    pair->queue->open(loop, target);
-    pair->lent = true;
-    return *pair->queue;
+    free->queue->open(loop, target);
+    free->lent = true;
+    return *free->queue;
 }
 
 void Controller::take_queue_back(IoQueue& queue) noexcept {
     queue.close();
     const std::scoped_lock lock(lending_);
-    std::ranges::find(pairs_, &queue, [](const Pair& pair) { return pair.queue.get(); })->lent = false;
+    std::ranges::find(queues_, &queue, [](const Lending& lending) { return lending.queue.get(); })->lent =
+        false;
 }
 
 Task<void> Controller::shut_down() {

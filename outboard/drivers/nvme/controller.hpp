@@ -1,4 +1,4 @@
-// The driver of an NVMe controller: brings it up, lends its I/O queue pairs to its namespaces, and puts right
+// The driver of an NVMe controller: brings it up, lends its I/O queues to its namespaces, and puts right
 // what they complain of.
 #pragma once
 
@@ -41,13 +41,13 @@ class Controller final : public Driver {
     std::vector<BlockDevice*> block_devices() override;
     Task<void> shut_down() override;
 
-    /// A queue pair that nobody uses, opened on the loop of the calling thread. Throws Error when there is
+    /// A queue that nobody uses, opened on the loop of the calling thread. Throws Error when there is
     /// none, or it cannot be used on that loop. Any thread.
     IoQueue& lend_queue(RunLoop& loop, const Target& target);
     void take_queue_back(IoQueue& queue) noexcept;
 
   private:
-    struct Pair {
+    struct Lending {
         std::unique_ptr<IoQueue> queue;
         bool lent = false;
     };
@@ -65,11 +65,12 @@ class Controller final : public Driver {
 
     // Bringing up (controller.cpp).
     Task<void> find_namespaces();
-    void choose_interrupts(unsigned pairs);
-    void make_queues(unsigned pairs);
+    void choose_interrupts(unsigned queues);
+    void make_queues(unsigned queues);
     Task<void> configure();
     Task<void> create_queue(IoQueue& queue);
-    std::optional<std::uint16_t> vector_of(const IoQueue& queue) const;
+    std::optional<std::uint16_t> vector_of(const QueuePair& pair) const;
+    QueuePairSetup pair_setup(unsigned id, bool interrupts) const;
     void start_services();
 
     // Events (controller_events.cpp).
@@ -80,7 +81,7 @@ class Controller final : public Driver {
     // What queues complain of (controller_recovery.cpp).
     Task<void> serve_attention();
     Task<void> attend();
-    Task<void> abort(IoQueue& queue, std::uint16_t identifier);
+    Task<void> abort(AbortWish wish);
     Task<void> recover();
     Task<void> bring_up_again();
     Task<void> verify_identity();
@@ -109,7 +110,8 @@ class Controller final : public Driver {
     std::optional<InterruptKind> interrupt_kind_;
     std::vector<Interrupt> interrupts_;
     std::mutex lending_;  ///< of `lent`
-    std::vector<Pair> pairs_;
+    std::vector<Lending> queues_;
+    unsigned pair_count_ = 0;  ///< of the controller, one or two a queue
 
     std::optional<EventWatch> interrupt_watch_;
     std::optional<EventWatch> attention_watch_;

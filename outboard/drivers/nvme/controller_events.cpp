@@ -53,8 +53,8 @@ Task<void> Controller::serve_interrupts() {
         admin_.look();
         attention_.wake();
         if (interrupt_kind_ == InterruptKind::intx) {
-            for (const Pair& pair : pairs_)
-                pair.queue->absorb();
+            for (const Lending& lending : queues_)
+                lending.queue->absorb();
             // A doorbell may still be on its way to the controller; a read returns only after it has arrived.
             static_cast<void>(registers_.read<ControllerStatus>());
         }

@@ -34,26 +34,26 @@ Task<void> Controller::serve_attention() {
 
 Task<void> Controller::attend() {
     bool reset = false;
-    for (const Pair& pair : pairs_)
-        reset = pair.queue->take_reset() || reset;
+    for (const Lending& lending : queues_)
+        reset = lending.queue->take_reset() || reset;
     if (reset) {
         Task<void> recovering = recover();
         co_await std::move(recovering);
         if (lost_)
             co_return;
     }
-    for (const Pair& pair : pairs_) {
-        if (const auto identifier = pair.queue->take_abort()) {
-            Task<void> aborting = abort(*pair.queue, *identifier);
+    for (const Lending& lending : queues_) {
+        if (const auto wish = lending.queue->take_abort()) {
+            Task<void> aborting = abort(*wish);
             co_await std::move(aborting);
         }
     }
-    for (const Pair& pair : pairs_) {
-        if (!pair.queue->parked())
+    for (const Lending& lending : queues_) {
+        if (!lending.queue->parked())
             continue;
-        Task<void> creating = create_queue(*pair.queue);
+        Task<void> creating = create_queue(*lending.queue);
         co_await std::move(creating);
-        pair.queue->resume();
+        lending.queue->resume();
     }
     if (const auto event = admin_.take_event()) {
         Task<void> handling = handle_event(*event);
@@ -62,17 +62,17 @@ Task<void> Controller::attend() {
 }
 
 /// Whether it worked is seen at the command itself: it ends, or its second deadline comes.
-Task<void> Controller::abort(IoQueue& queue, std::uint16_t identifier) {
+Task<void> Controller::abort(AbortWish wish) {
     Task<AdminResult> aborting =
-        admin_.send(abort_command(queue.id(), identifier), limits_.command / 4, "Abort");
+        admin_.send(abort_command(wish.submission_queue, wish.identifier), limits_.command / 4, "Abort");
     static_cast<void>(co_await std::move(aborting));
 }
 
 /// The queues' requests wait meanwhile; each queue is made anew when its thread has let go of it.
 Task<void> Controller::recover() {
     tell(fmt::format("{}: the controller is reset", name_));
-    for (const Pair& pair : pairs_)
-        pair.queue->stop();
+    for (const Lending& lending : queues_)
+        lending.queue->stop();
     bool again = false;
     try {
         Task<void> trying = bring_up_again();
@@ -106,13 +106,13 @@ Task<void> Controller::bring_up_again() {
     co_await std::move(enabling);
     Task<void> verifying = verify_identity();
     co_await std::move(verifying);
-    Task<unsigned> counting = set_queue_count(access(), static_cast<unsigned>(pairs_.size()));
+    Task<unsigned> counting = set_queue_count(access(), pair_count_);
     const unsigned granted = co_await std::move(counting);
-    if (granted < pairs_.size())
+    if (granted < pair_count_)
         throw outboard::Error({.kind = ErrorKind::io,
                                .action = "make the I/O queues anew of",
                                .subject = name_,
-                               .cause = fmt::format("it grants {}, {} are in use", granted, pairs_.size()),
+                               .cause = fmt::format("it grants {}, {} are in use", granted, pair_count_),
                                .remedy = {}});
     Task<void> configuring = configure();
     co_await std::move(configuring);
@@ -148,8 +148,8 @@ void Controller::give_up() noexcept {
     } catch (const std::exception& error) {
         tell(error.what());
     }
-    for (const Pair& pair : pairs_)
-        pair.queue->lose();
+    for (const Lending& lending : queues_)
+        lending.queue->lose();
 }
 
 }  // namespace outboard::nvme

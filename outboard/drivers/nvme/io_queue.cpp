@@ -51,14 +51,9 @@ void fill_common(SubmissionEntry& entry, IoOpcode opcode, std::uint16_t identifi
 
 IoQueue::IoQueue(DmaArena& arena, Attention& attention, const IoQueueSetup& setup)
     : attention_(attention),
-      id_(setup.id),
       depth_(static_cast<std::uint16_t>(setup.entries - 1)),
-      interrupts_(setup.interrupts),
-      submission_memory_(arena.allocate(setup.entries * sizeof(SubmissionEntry), page_bytes)),
-      completion_memory_(arena.allocate(setup.entries * sizeof(CompletionEntry), page_bytes)),
+      spin_(setup.spin),
       lists_(arena.allocate(depth_ * list_bytes, page_bytes)),
-      submission_(submission_memory_.span(), setup.entries, setup.tail),
-      completion_(completion_memory_.span(), setup.entries, setup.head),
       registers_(setup.registers),
       command_limit_(setup.command_limit),
       check_interval_(check_interval(setup.command_limit)),
@@ -67,6 +62,9 @@ IoQueue::IoQueue(DmaArena& arena, Attention& attention, const IoQueueSetup& setu
       event_(setup.interrupt < 0 ? own_event_.get() : setup.interrupt) {
     if (event_ < 0)
         throw_errno(errno, "create", "an eventfd for an I/O queue");
+    pairs_.reserve(setup.pairs.size());
+    for (const QueuePairSetup& pair : setup.pairs)
+        pairs_.emplace_back(arena, pair, setup.entries);
     free_.reserve(depth_);
     for (std::uint16_t index = depth_; index-- > 0;) {
         slots_[index].identifier = index;
@@ -94,21 +92,85 @@ Task<void> IoQueue::listen() {
         if (result < 0)
             break;
     }
-    interrupts_ = false;
+    for (QueuePair& pair : pairs_)
+        pair.interrupts = false;
 }
 
 // ---- starting ----
+
+// The three that every request takes, in line in submit.
+
+[[gnu::always_inline]] inline BlockStatus IoQueue::check_range(const BlockRequest& request,
+                                                               std::uint32_t most) const noexcept {
+    const std::uint64_t mask = (std::uint64_t{1} << target_->block_shift) - 1;
+    if (most == 0)
+        return BlockStatus::not_supported;
+    if (request.length == 0 || ((request.offset | request.length) & mask) != 0 ||
+        request.offset > target_->capacity || request.length > target_->capacity - request.offset)
+        return BlockStatus::out_of_range;
+    return request.length <= most ? BlockStatus::ok : BlockStatus::not_supported;
+}
+
+[[gnu::always_inline]] inline BlockStatus IoQueue::fill_transfer(SubmissionEntry& entry, std::uint16_t index,
+                                                                 const BlockRequest& request) noexcept {
+    if (const auto status = check_range(request, target_->max_transfer); status != BlockStatus::ok)
+        return status;
+    DataPointer data;
+    if (!make_short_prps(request.data, request.length, data)) {
+        const auto made =
+            make_prps(request.data, request.length,
+                      {.entries = {list(index), list_bytes / sizeof(Le64)}, .iova = list_iova(index)});
+        if (!made)
+            return BlockStatus::not_supported;
+        data = *made;
+    }
+    const bool write = request.operation == BlockOperation::write;
+    const std::uint64_t block = request.offset >> target_->block_shift;
+    entry.dword0 = static_cast<std::uint32_t>(write ? IoOpcode::write : IoOpcode::read) |
+                   std::uint32_t{slots_[index].identifier} << 16;
+    entry.namespace_id = target_->namespace_id;
+    entry.reserved = 0UL;
+    entry.metadata = 0UL;
+    entry.prp1 = data.prp1;
+    entry.prp2 = data.prp2;
+    entry.dword10 = low(block);
+    entry.dword11 = high(block);
+    entry.dword12 = low((request.length >> target_->block_shift) - 1) |
+                    (write && request.force_unit_access ? force_unit_access_bit : 0);
+    entry.dword13 = 0U;
+    entry.dword14 = 0U;
+    entry.dword15 = 0U;
+    return BlockStatus::ok;
+}
+
+[[gnu::always_inline]] inline void IoQueue::start(BlockRequest& request) noexcept {
+    const std::uint16_t index = free_.back();
+    QueuePair& pair = pairs_[active_];
+    const bool transfer =
+        request.operation == BlockOperation::read || request.operation == BlockOperation::write;
+    const BlockStatus status = transfer ? fill_transfer(pair.submission.next(), index, request)
+                                        : fill(pair.submission.next(), index, request);
+    if (status != BlockStatus::ok) [[unlikely]] {
+        request.status = status;
+        finished_.push_back(request);
+        return;
+    }
+    free_.pop_back();
+    slots_[index].request = &request;
+    slots_[index].pair = active_;
+    pair.submission.push();
+    ++pair.in_flight;
+    pair.unrung = true;
+}
 
 std::size_t IoQueue::submit(std::span<BlockRequest* const> requests) noexcept {
     if (state_.load(std::memory_order_acquire) != State::running) [[unlikely]]
         follow();
     const bool running = state_.load(std::memory_order_relaxed) == State::running;
-    std::size_t taken = 0;
-    for (BlockRequest* const request : requests) {
-        if (outstanding_ == depth_)
-            break;
-        ++outstanding_;
-        ++taken;
+    active_ = pairs_.size() > 1 && judge_.look() ? 1 : 0;
+    const std::size_t taken = std::min(requests.size(), depth_ - outstanding_);
+    outstanding_ += taken;
+    for (BlockRequest* const request : requests.first(taken)) {
         request->status = BlockStatus::pending;
         if (running) [[likely]]
             start(*request);
@@ -119,25 +181,6 @@ std::size_t IoQueue::submit(std::span<BlockRequest* const> requests) noexcept {
     return taken;
 }
 
-void IoQueue::start(BlockRequest& request) noexcept {
-    const std::uint16_t index = free_.back();
-    const BlockStatus status = fill(submission_.next(), index, request);
-    if (status != BlockStatus::ok) [[unlikely]] {
-        request.status = status;
-        finished_.push_back(request);
-        return;
-    }
-    free_.pop_back();
-    Slot& slot = slots_[index];
-    slot.request = &request;
-    slot.deadline = {};
-    slot.attempt = 0;
-    slot.aborting = false;
-    slot.timed_out = false;
-    submission_.push();
-    unrung_ = true;
-}
-
 /// Sends the request of a slot once more, under a new identifier.
 bool IoQueue::start_in(std::uint16_t index) noexcept {
     Slot& slot = slots_[index];
@@ -145,10 +188,11 @@ bool IoQueue::start_in(std::uint16_t index) noexcept {
     slot.deadline = {};
     slot.aborting = false;
     slot.timed_out = false;
-    if (fill(submission_.next(), index, *slot.request) != BlockStatus::ok)
+    QueuePair& pair = pair_of(slot);
+    if (fill(pair.submission.next(), index, *slot.request) != BlockStatus::ok)
         return false;
-    submission_.push();
-    unrung_ = true;
+    pair.submission.push();
+    pair.unrung = true;
     return true;
 }
 
@@ -158,20 +202,8 @@ void IoQueue::start_waiting() noexcept {
 }
 
 void IoQueue::ring_submissions() noexcept {
-    if (!unrung_)
-        return;
-    unrung_ = false;
-    submission_.ring();
-}
-
-BlockStatus IoQueue::check_range(const BlockRequest& request, std::uint32_t most) const noexcept {
-    const std::uint64_t mask = (std::uint64_t{1} << target_->block_shift) - 1;
-    if (most == 0)
-        return BlockStatus::not_supported;
-    if (request.length == 0 || ((request.offset | request.length) & mask) != 0 ||
-        request.offset > target_->capacity || request.length > target_->capacity - request.offset)
-        return BlockStatus::out_of_range;
-    return request.length <= most ? BlockStatus::ok : BlockStatus::not_supported;
+    for (QueuePair& pair : pairs_)
+        pair.ring_submissions();
 }
 
 BlockStatus IoQueue::fill(SubmissionEntry& entry, std::uint16_t index, const BlockRequest& request) noexcept {
@@ -211,34 +243,6 @@ BlockStatus IoQueue::fill(SubmissionEntry& entry, std::uint16_t index, const Blo
     return BlockStatus::not_supported;
 }
 
-BlockStatus IoQueue::fill_transfer(SubmissionEntry& entry, std::uint16_t index,
-                                   const BlockRequest& request) noexcept {
-    if (const auto status = check_range(request, target_->max_transfer); status != BlockStatus::ok)
-        return status;
-    const auto data =
-        make_prps(request.data, request.length,
-                  {.entries = {list(index), list_bytes / sizeof(Le64)}, .iova = list_iova(index)});
-    if (!data)
-        return BlockStatus::not_supported;
-    const bool write = request.operation == BlockOperation::write;
-    const std::uint64_t block = request.offset >> target_->block_shift;
-    entry.dword0 = static_cast<std::uint32_t>(write ? IoOpcode::write : IoOpcode::read) |
-                   std::uint32_t{slots_[index].identifier} << 16;
-    entry.namespace_id = target_->namespace_id;
-    entry.reserved = 0UL;
-    entry.metadata = 0UL;
-    entry.prp1 = data->prp1;
-    entry.prp2 = data->prp2;
-    entry.dword10 = low(block);
-    entry.dword11 = high(block);
-    entry.dword12 = low((request.length >> target_->block_shift) - 1) |
-                    (write && request.force_unit_access ? force_unit_access_bit : 0);
-    entry.dword13 = 0U;
-    entry.dword14 = 0U;
-    entry.dword15 = 0U;
-    return BlockStatus::ok;
-}
-
 // ---- finishing ----
 
 std::size_t IoQueue::reap(std::span<BlockRequest*> finished) noexcept {
@@ -254,6 +258,7 @@ std::size_t IoQueue::reap(std::span<BlockRequest*> finished) noexcept {
     if (!finished_.empty()) [[unlikely]]
         count += pop_finished(finished.subspan(count));
     outstanding_ -= count;
+    ended_ += count;
     return count;
 }
 
@@ -266,11 +271,19 @@ std::size_t IoQueue::pop_finished(std::span<BlockRequest*> finished) noexcept {
 
 std::size_t IoQueue::consume(std::span<BlockRequest*> finished) noexcept {
     std::size_t count = 0;
+    for (QueuePair& pair : pairs_)
+        count += consume(pair, finished.subspan(count));
+    more_ = count == finished.size();
+    return count;
+}
+
+std::size_t IoQueue::consume(QueuePair& pair, std::span<BlockRequest*> finished) noexcept {
+    std::size_t count = 0;
     bool any = false;
     Ending ending;
-    while (count < finished.size() && completion_.take(ending)) {
+    while (count < finished.size() && pair.completion.take(ending)) {
         any = true;
-        if (!is_outstanding(ending)) [[unlikely]] {
+        if (!is_outstanding(pair, ending)) [[unlikely]] {
             breach(ending);
             break;
         }
@@ -283,10 +296,9 @@ std::size_t IoQueue::consume(std::span<BlockRequest*> finished) noexcept {
         request.status = BlockStatus::ok;
         finished[count++] = &request;
     }
-    more_ = count == finished.size();
     // Once for all of them: until then their places are not written again.
     if (any)
-        completion_.ring();
+        pair.completion.ring();
     return count;
 }
 
@@ -303,18 +315,21 @@ void IoQueue::absorb() noexcept {
     ring_submissions();
 }
 
-bool IoQueue::is_outstanding(const Ending& ending) const noexcept {
+bool IoQueue::is_outstanding(const QueuePair& pair, const Ending& ending) const noexcept {
     const std::uint16_t identifier = ending.identifier();
     const unsigned index = identifier & ((1U << index_bits) - 1);
-    return index < depth_ && slots_[index].request && slots_[index].identifier == identifier &&
-           ending.submission_queue() == id_ && ending.submission_head() < submission_.size();
+    if (index >= depth_)
+        return false;
+    const Slot& slot = slots_[index];
+    return slot.request && slot.identifier == identifier && &pairs_[slot.pair] == &pair &&
+           ending.submission_queue() == pair.id && ending.submission_head() < pair.submission.size();
 }
 
 BlockRequest& IoQueue::release(std::uint16_t index) noexcept {
     Slot& slot = slots_[index];
     BlockRequest& request = *slot.request;
-    slot.request = nullptr;
-    slot.identifier = static_cast<std::uint16_t>(slot.identifier + (1U << index_bits));
+    --pair_of(slot).in_flight;
+    slot = {.identifier = static_cast<std::uint16_t>(slot.identifier + (1U << index_bits))};
     free_.push_back(index);
     return request;
 }
@@ -326,18 +341,25 @@ void IoQueue::give_back(std::uint16_t index, BlockStatus status) noexcept {
 }
 
 TimePoint IoQueue::next_reap(TimePoint now) const noexcept {
+    judge_.observe(now, outstanding_, ended_);
     if (!finished_.empty())
         return now;
     if (outstanding_ == 0)
         return TimePoint::max();
     switch (state_.load(std::memory_order_acquire)) {
         case State::running:
-            return interrupts_ && !more_ ? std::max(now, next_check_) : now;
+            break;
         case State::parked:
             return TimePoint::max();
         default:
             return now;
     }
+    if (more_ || spin_)
+        return now;
+    for (const QueuePair& pair : pairs_)
+        if (pair.in_flight != 0 && !pair.interrupts)
+            return judge_.next_look(now);
+    return std::max(now, next_check_);
 }
 
 }  // namespace outboard::nvme

@@ -1,6 +1,6 @@
-// One I/O queue pair: block requests become commands, completions become answers. Plain functions without
-// allocation, exception or lock, used by one thread. What goes wrong is told to the controller, on its own
-// thread, and followed here:
+// One I/O queue, of one or two queue pairs of the controller: block requests become commands, completions
+// become answers. Plain functions without allocation, exception or lock, used by one thread. What goes wrong
+// is told to the controller, on its own thread, and followed here:
 //
 //     running ──stop()──► stopping ──(queue's thread)──► parked ──resume()──► restarted ──(queue's)──►
 //     running
@@ -15,9 +15,10 @@
 #include "outboard/classes/block_device.hpp"
 #include "outboard/classes/request_chain.hpp"
 #include "outboard/drivers/nvme/prp.hpp"
-#include "outboard/drivers/nvme/rings.hpp"
+#include "outboard/drivers/nvme/queue_pair.hpp"
 #include "outboard/runtime/event_watch.hpp"
 #include "outboard/runtime/task.hpp"
+#include "outboard/runtime/wait_judge.hpp"
 
 #include <atomic>
 #include <cstddef>
@@ -44,16 +45,22 @@ struct Target {
 };
 
 struct IoQueueSetup {
-    std::uint16_t id = 1;
-    std::uint32_t entries = 0;  ///< of both rings, 2 … IoQueue::largest_entries
-    Doorbell tail;
-    Doorbell head;
+    /// One, or two: then the first interrupts and the second does not, and each command goes to that one
+    /// whose way of telling suits it.
+    std::vector<QueuePairSetup> pairs;
+    std::uint32_t entries = 0;                ///< of each ring, 2 … IoQueue::largest_entries
     RegisterBlock<register_bytes> registers;  ///< for CSTS
     Duration command_limit{};                 ///< deadline of a command
     /// Its interrupt; -1 where it has none of its own.
     int interrupt = -1;
-    /// False: nothing tells of completions, they are found by looking.
-    bool interrupts = false;
+    /// What is looked for is looked for without a pause, however long it takes.
+    bool spin = false;
+};
+
+/// A command that the controller shall abort.
+struct AbortWish {
+    std::uint16_t submission_queue = 0;
+    std::uint16_t identifier = 0;
 };
 
 class IoQueue {
@@ -62,7 +69,7 @@ class IoQueue {
     static constexpr std::size_t list_bytes = 2048;
     /// What a queue takes from the arena at most.
     static constexpr std::size_t dma_bytes =
-        largest_entries * (sizeof(SubmissionEntry) + sizeof(CompletionEntry) + list_bytes);
+        largest_entries * (2 * (sizeof(SubmissionEntry) + sizeof(CompletionEntry)) + list_bytes);
     /// How often a command is sent before its request is given up: after an error, after a time-out, and when
     /// resets came between that it did not cause.
     static constexpr unsigned attempts = 3;
@@ -74,16 +81,13 @@ class IoQueue {
     /// The controller has no such queue yet. Throws Error when the arena has no room.
     IoQueue(DmaArena& arena, Attention& attention, const IoQueueSetup& setup);
 
-    std::uint16_t id() const noexcept { return id_; }
     /// Requests it takes at once.
     std::uint16_t depth() const noexcept { return depth_; }
-    const SubmissionRing& submission() const noexcept { return submission_; }
-    const CompletionRing& completion() const noexcept { return completion_; }
 
     // ---- the controller's thread ----
 
-    /// Empties both rings; before the controller gets them.
-    void restart_rings(const ShadowDoorbell& tail, const ShadowDoorbell& head) noexcept;
+    /// While it is parked, or before it is used. The rings are emptied before the controller gets them.
+    std::span<QueuePair> pairs() noexcept { return pairs_; }
     /// A reset begins: the queue's thread is to keep its hands off the rings.
     void stop() noexcept;
     bool parked() const noexcept { return state_.load(std::memory_order_acquire) == State::parked; }
@@ -92,7 +96,7 @@ class IoQueue {
     /// The controller is gone, and writes to no memory any more.
     void lose() noexcept;
     /// What the queue's thread has asked for since the last call.
-    std::optional<std::uint16_t> take_abort() noexcept;
+    std::optional<AbortWish> take_abort() noexcept;
     bool take_reset() noexcept { return reset_wanted_.exchange(false, std::memory_order_acq_rel); }
 
     // ---- the queue's thread ----
@@ -117,6 +121,7 @@ class IoQueue {
         BlockRequest* request = nullptr;  ///< null: the slot is free
         TimePoint deadline{};             ///< the clock's epoch: not decided yet
         std::uint16_t identifier = 0;  ///< slot in the low byte, above it a number that changes with each use
+        std::uint8_t pair = 0;         ///< of pairs_
         std::uint8_t attempt = 0;
         bool aborting = false;   ///< the deadline came, and the controller was asked to abort it
         bool timed_out = false;  ///< the reset is because of this one
@@ -131,11 +136,13 @@ class IoQueue {
     bool start_in(std::uint16_t index) noexcept;
     void start_waiting() noexcept;
     void ring_submissions() noexcept;
+    QueuePair& pair_of(const Slot& slot) noexcept { return pairs_[slot.pair]; }
 
     // Finishing.
     std::size_t consume(std::span<BlockRequest*> finished) noexcept;
+    std::size_t consume(QueuePair& pair, std::span<BlockRequest*> finished) noexcept;
     std::size_t pop_finished(std::span<BlockRequest*> finished) noexcept;
-    bool is_outstanding(const Ending& ending) const noexcept;
+    bool is_outstanding(const QueuePair& pair, const Ending& ending) const noexcept;
     BlockRequest& release(std::uint16_t index) noexcept;
     void give_back(std::uint16_t index, BlockStatus status) noexcept;
 
@@ -162,14 +169,10 @@ class IoQueue {
     }
 
     Attention& attention_;
-    std::uint16_t id_;
     std::uint16_t depth_;
-    bool interrupts_;
-    DmaBuffer submission_memory_;
-    DmaBuffer completion_memory_;
+    bool spin_;
+    std::vector<QueuePair> pairs_;
     DmaBuffer lists_;
-    SubmissionRing submission_;
-    CompletionRing completion_;
     RegisterBlock<register_bytes> registers_;
     Duration command_limit_;
     Duration check_interval_;
@@ -185,8 +188,11 @@ class IoQueue {
     std::size_t outstanding_ = 0;      ///< taken and not given back
     RequestChain waiting_;             ///< taken while it was not running
     RequestChain finished_;
-    bool unrung_ = false;  ///< entries were pushed since the doorbell was rung
-    bool more_ = false;    ///< reap stopped because there was no more room, not because there was nothing
+    std::uint8_t active_ = 0;  ///< of pairs_: where commands go
+    std::uint64_t ended_ = 0;
+    /// Learns from being asked when to reap, which changes nothing that a caller sees.
+    mutable WaitJudge judge_;
+    bool more_ = false;  ///< reap stopped because there was no more room, not because there was nothing
     unsigned empty_looks_ = 0;
     TimePoint next_check_{};
 

@@ -66,7 +66,7 @@ void IoQueue::want_reset() noexcept {
 void IoQueue::look_at_clock() noexcept {
     // Where it is polled, the clock costs more than a look.
     constexpr unsigned looks_per_clock = 64;
-    if (!interrupts_ && ++empty_looks_ % looks_per_clock != 0)
+    if (!pairs_[active_].interrupts && ++empty_looks_ % looks_per_clock != 0)
         return;
     const TimePoint now = Clock::now();
     if (now >= next_check_)
@@ -104,7 +104,8 @@ void IoQueue::check_deadline(std::uint16_t index, TimePoint now) noexcept {
         slot.deadline = later(now, command_limit_ / 2);
         // One at a time; the controller may take no more. Whoever finds no room is reset in the end.
         std::uint32_t none = no_abort;
-        abort_wanted_.compare_exchange_strong(none, slot.identifier, std::memory_order_acq_rel);
+        const std::uint32_t wish = std::uint32_t{pair_of(slot).id} << 16 | slot.identifier;
+        abort_wanted_.compare_exchange_strong(none, wish, std::memory_order_acq_rel);
         attention_.wake();
     } else if (!slot.timed_out) {
         slot.timed_out = true;
@@ -141,7 +142,6 @@ void IoQueue::follow() noexcept {
 
 void IoQueue::restart_requests() noexcept {
     more_ = false;
-    unrung_ = false;
     for (std::uint16_t index = 0; index < depth_; ++index) {
         Slot& slot = slots_[index];
         if (!slot.request)
@@ -170,11 +170,6 @@ void IoQueue::lose_requests() noexcept {
 
 // ---- the controller's thread ----
 
-void IoQueue::restart_rings(const ShadowDoorbell& tail, const ShadowDoorbell& head) noexcept {
-    submission_.restart(tail);
-    completion_.restart(head);
-}
-
 void IoQueue::stop() noexcept {
     if (state_.exchange(State::stopping, std::memory_order_acq_rel) == State::lost)
         state_.store(State::lost, std::memory_order_release);
@@ -194,11 +189,12 @@ void IoQueue::lose() noexcept {
     wake();
 }
 
-std::optional<std::uint16_t> IoQueue::take_abort() noexcept {
+std::optional<AbortWish> IoQueue::take_abort() noexcept {
     const std::uint32_t wanted = abort_wanted_.exchange(no_abort, std::memory_order_acq_rel);
     if (wanted == no_abort)
         return std::nullopt;
-    return static_cast<std::uint16_t>(wanted);
+    return AbortWish{.submission_queue = static_cast<std::uint16_t>(wanted >> 16),
+                     .identifier = static_cast<std::uint16_t>(wanted)};
 }
 
 void IoQueue::wake() noexcept {

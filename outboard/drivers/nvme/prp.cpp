@@ -42,12 +42,9 @@ std::optional<DataPointer> make_prps(std::span<const DmaSpan> data, std::uint64_
     const std::uint64_t first = data.front().iova;
     if (first % 4 != 0)
         return std::nullopt;
-    // Most requests: one segment of one or two pages.
-    const std::uint64_t first_end = (first & offset_mask) + length;
-    if (data.size() == 1 && data.front().length == length && first_end <= 2 * page_bytes && length != 0 &&
-        !wraps(data.front()))
-        return DataPointer{.prp1 = first,
-                           .prp2 = first_end <= page_bytes ? 0 : (first & ~offset_mask) + page_bytes};
+    DataPointer pointer;
+    if (make_short_prps(data, length, pointer))
+        return pointer;
 
     Pages pages(list);
     std::uint64_t left = length;

@@ -41,4 +41,21 @@ constexpr std::size_t prp_list_entries(std::uint64_t bytes) noexcept {
 std::optional<DataPointer> make_prps(std::span<const DmaSpan> data, std::uint64_t length,
                                      const PrpList& list) noexcept;
 
+/// The same for what most requests are, one segment of one or two pages, without a call. False: ask
+/// make_prps.
+inline bool make_short_prps(std::span<const DmaSpan> data, std::uint64_t length,
+                            DataPointer& pointer) noexcept {
+    if (data.size() != 1)
+        return false;
+    const DmaSpan& segment = data.front();
+    constexpr std::uint64_t offset_mask = page_bytes - 1;
+    const std::uint64_t first_end = (segment.iova & offset_mask) + length;
+    if (segment.length != length || length - 1 >= 2 * page_bytes || first_end > 2 * page_bytes ||
+        segment.iova % 4 != 0 || segment.iova > ~(2 * page_bytes))
+        return false;
+    pointer.prp1 = segment.iova;
+    pointer.prp2 = first_end <= page_bytes ? 0 : (segment.iova & ~offset_mask) + page_bytes;
+    return true;
+}
+
 }  // namespace outboard::nvme

@@ -130,7 +130,7 @@ void Disk::make_queues() {
     limits_ = *limits;
     unsigned count = std::min<unsigned>(std::max(configuration_.queues, 1U), transport_.queue_count());
     count = std::clamp(count, 1U, std::max(options_.queues, 1U));
-    transport_.enable_interrupts(count, options_.interrupts);
+    transport_.enable_interrupts(count, options_.completion != CompletionMode::poll);
     const bool line = transport_.interrupt_kind() == InterruptKind::intx;
     // A level-triggered line is served by one thread.
     if (line)

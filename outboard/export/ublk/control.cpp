@@ -1,19 +1,21 @@
 #include "outboard/export/ublk/control.hpp"
 
 #include "outboard/base/error.hpp"
-#include "outboard/export/ublk/control_thread.hpp"
 #include "outboard/runtime/deadline.hpp"
+#include "outboard/runtime/loop_thread.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <string_view>
 #include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/eventfd.h>
 
 namespace outboard::ublk {
 
@@ -64,6 +66,16 @@ std::string subject_of(std::uint32_t device_id) {
     return device_id == any_device ? "a ublk device" : disk_path(device_id);
 }
 
+Task<void> perform_here(RunLoop& loop, int control, std::uint32_t operation, const ControlCommand& command,
+                        int& result) {
+    const auto fill = [&](io_uring_sqe* entry) {
+        io_uring_prep_rw(IORING_OP_URING_CMD, entry, control, nullptr, 0, 0);
+        entry->cmd_op = operation;
+        std::memcpy(entry->cmd, &command, sizeof command);
+    };
+    result = co_await loop.submit(fill);
+}
+
 }  // namespace
 
 std::string disk_path(std::uint32_t device_id) {
@@ -93,21 +105,32 @@ Control::Control(RunLoop& loop) : loop_(&loop), file_(open_control()) {}
 
 Task<int> Control::issue(std::uint32_t operation, ControlCommand command) {
     auto& self = co_await outboard::detail::CurrentPromise();
-    ControlThread thread(file_.get(), operation, command);
+    const Fd ended(::eventfd(0, EFD_CLOEXEC));
+    if (!ended)
+        throw_errno(errno, "make", "an eventfd for a ublk command");
+    int result = 0;
+    // The kernel hands these commands to a worker of the submitting thread, and keeps that worker for as long
+    // as the thread lives: it wakes every 5 seconds and looks for more. On a thread that goes with its
+    // command it goes too, and a disk that nobody uses costs nothing.
+    LoopThread thread(
+        [&](RunLoop& loop) { return perform_here(loop, file_.get(), operation, command, result); },
+        {.name = "ublk control", .loop = {.entries = 8}, .at_end = [event = ended.get()] {
+             ::eventfd_write(event, 1);
+         }});
     bool cancelled = false;
-    for (bool ended = false; !ended;) {
+    for (bool over = false; !over;) {
         try {
             std::uint64_t count = 0;
-            const int result = co_await loop_->event(thread.ended(), count);
-            if (result < 0)
-                throw_errno(-result, "wait for", "a command of " + subject_of(command.device_id));
-            ended = true;
+            const int waited = co_await loop_->event(ended.get(), count);
+            if (waited < 0)
+                throw_errno(-waited, "wait for", "a command of " + subject_of(command.device_id));
+            over = true;
         } catch (const Cancelled&) {
             cancelled = true;
-            thread.cancel();
+            thread.stop();
         }
     }
-    const int result = thread.take_result();
+    thread.take_result();
     // It ended in spite of the cancellation, so its result counts, and the next await throws.
     if (cancelled)
         self.cancel();

@@ -205,6 +205,38 @@ static_assert(sizeof(IoCommand) == 16);
 static_assert(offsetof(IoCommand, result) == 4);
 static_assert(offsetof(IoCommand, address) == 8);
 
+/// Taking requests and handing in results of many tags by one command, since kernel 7.0 (feature::batch_io).
+/// The entry's `addr` is that of `elements` BatchElements; with fetch_batch, of nothing: what comes are tags
+/// of 16 bits each in provided buffers.
+struct BatchCommand {
+    std::uint16_t queue_id;
+    std::uint16_t flags;
+    std::uint16_t elements;
+    std::uint8_t element_bytes;
+    std::uint8_t reserved;
+    std::uint64_t reserved2;
+};
+static_assert(sizeof(BatchCommand) == 16);
+static_assert(offsetof(BatchCommand, elements) == 4);
+static_assert(offsetof(BatchCommand, element_bytes) == 6);
+
+/// Flag of a BatchCommand: each element has the address of a buffer.
+inline constexpr std::uint16_t batch_has_addresses = 1U << 1;
+
+/// With batch_has_addresses, and without the features that make it longer.
+struct BatchElement {
+    std::uint16_t tag;
+    std::uint16_t buffer_index;
+    std::int32_t result;    ///< as in IoCommand
+    std::uint64_t address;  ///< likewise
+};
+static_assert(sizeof(BatchElement) == 16);
+static_assert(offsetof(BatchElement, result) == 4);
+static_assert(offsetof(BatchElement, address) == 8);
+
+/// Flag of the submission entry of fetch_batch, since kernel 6.18 (IORING_URING_CMD_MULTISHOT).
+inline constexpr std::uint32_t command_multishot = 1U << 1;
+
 /// One request; lies at index `tag` of the memory mapped from /dev/ublkcN, written by the kernel only.
 struct IoDescriptor {
     std::uint32_t operation_and_flags;  ///< operation: bits 0–7
@@ -229,8 +261,10 @@ inline constexpr unsigned sector_bytes = 512;
 inline constexpr unsigned max_queue_depth = 4096;
 /// Result of a FETCH that brings a request. A negative one means that no request will come any more.
 inline constexpr int result_ok = 0;
-/// Queue q's descriptors are mapped from this offset + q × the size for max_queue_depth, read-only.
+/// Queue q's descriptors are mapped from descriptor_offset + q × descriptor_stride, read-only.
 inline constexpr std::uint64_t descriptor_offset = 0;
+inline constexpr std::uint64_t descriptor_stride = max_queue_depth * sizeof(IoDescriptor);
+static_assert(descriptor_stride % 4096 == 0, "the kernel rounds it up to whole pages");
 
 // ---- command numbers, encoded like ioctl numbers of type 'u' ----
 
@@ -246,6 +280,9 @@ constexpr std::uint32_t control_both(std::uint32_t number) {
 }
 constexpr std::uint32_t io_both(std::uint32_t number) {
     return encode(3, number, sizeof(IoCommand));
+}
+constexpr std::uint32_t batch_both(std::uint32_t number) {
+    return encode(3, number, sizeof(BatchCommand));
 }
 }  // namespace detail
 
@@ -264,6 +301,9 @@ inline constexpr std::uint32_t delete_device_async = detail::control_read(0x14);
 
 inline constexpr std::uint32_t fetch = detail::io_both(0x20);
 inline constexpr std::uint32_t commit_and_fetch = detail::io_both(0x21);
+inline constexpr std::uint32_t prepare_batch = detail::batch_both(0x25);
+inline constexpr std::uint32_t commit_batch = detail::batch_both(0x26);
+inline constexpr std::uint32_t fetch_batch = detail::batch_both(0x27);
 }  // namespace command
 
 static_assert(command::get_device_info == 0x80207502);

@@ -1,33 +1,25 @@
 #include "outboard/export/ublk/ublk_export.hpp"
 
-#include "outboard/base/error.hpp"
+#include "outboard/base/file.hpp"
 #include "outboard/export/ublk/parameters.hpp"
-#include "outboard/runtime/deadline.hpp"
 
-#include <chrono>
 #include <exception>
 #include <utility>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 namespace outboard::ublk {
 
-namespace {
-
-using namespace std::chrono_literals;
-
-}  // namespace
-
-std::size_t export_arena_bytes(std::uint16_t queue_depth) noexcept {
-    return std::size_t{queue_depth} * largest_request;
+std::size_t export_arena_bytes(std::uint16_t queues, std::uint16_t queue_depth) noexcept {
+    return std::size_t{queues} * queue_depth * largest_request;
 }
 
 UblkExport::~UblkExport() {
-    // Not stopped: the kernel may still complete commands into the queue's memory, so that stays until the
-    // process ends. The kernel keeps the device for the next process.
-    if (queue_ && !queue_->retired())
-        ServingQueue::abandon(std::move(queue_));
+    // Not stopped: the kernel keeps the device for the next process.
+    for (std::unique_ptr<QueueService>& queue : queues_)
+        QueueService::abandon(std::move(queue));
 }
 
 std::string UblkExport::disk_name() const {
@@ -47,12 +39,15 @@ Task<std::unique_ptr<UblkExport>> UblkExport::start(RunLoop& loop, Control& cont
             Task<Parameters> question = control.parameters(id);
             const Parameters old = co_await std::move(question);
             self->removed_because_ = mismatch(old, disk.info(), request_buffer_bytes(disk.info()));
+            if (left_behind->info.queues > disk.info().max_queues)
+                self->removed_because_ = fmt::format("it had {} queues, and the disk has {} now",
+                                                     left_behind->info.queues, disk.info().max_queues);
             // It was announced as a disk without a volatile cache: nobody sends flushes.
             stable_writes =
                 disk.info().volatile_write_cache && (old.basic.attributes & attribute::volatile_cache) == 0;
         }
         if (self->removed_because_.empty()) {
-            Task<void> task = self->take_over(disk, *left_behind, stable_writes);
+            Task<void> task = self->take_over(disk, options, *left_behind, stable_writes);
             co_await std::move(task);
             co_return std::move(self);
         }
@@ -65,13 +60,19 @@ Task<std::unique_ptr<UblkExport>> UblkExport::start(RunLoop& loop, Control& cont
 }
 
 Task<void> UblkExport::create(BlockDevice& disk, const ExportOptions& options) {
+    std::uint64_t batch = 0;
+    if (options.batch) {
+        Task<std::uint64_t> question = control_->features();
+        const std::uint64_t features = co_await std::move(question);
+        batch = features & feature::batch_io;
+    }
     DeviceInfo wanted{};
-    wanted.queues = 1;
+    wanted.queues = options.queues;
     wanted.queue_depth = options.queue_depth;
     wanted.max_io_bytes = request_buffer_bytes(disk.info());
     wanted.device_id = any_device;
     wanted.server_pid = ::getpid();
-    wanted.flags = feature::user_recovery | feature::user_recovery_reissue | feature::ioctl_encoding;
+    wanted.flags = feature::user_recovery | feature::user_recovery_reissue | feature::ioctl_encoding | batch;
     wanted.server_flags = encode(options.disk);
     Task<DeviceInfo> addition = control_->add(wanted);
     info_ = co_await std::move(addition);
@@ -81,9 +82,8 @@ Task<void> UblkExport::create(BlockDevice& disk, const ExportOptions& options) {
         Task<void> parameters =
             control_->set_parameters(info_.device_id, make_parameters(disk.info(), info_.max_io_bytes));
         co_await std::move(parameters);
-        queue_ = std::make_unique<ServingQueue>(*loop_, disk, info_, false);
-        Task<void> fetching = fetch();
-        co_await std::move(fetching);
+        Task<void> starting = start_queues(disk, options, false);
+        co_await std::move(starting);
         Task<void> started = control_->start(info_.device_id, ::getpid());
         co_await std::move(started);
     } catch (...) {
@@ -96,40 +96,67 @@ Task<void> UblkExport::create(BlockDevice& disk, const ExportOptions& options) {
     std::rethrow_exception(failure);
 }
 
-Task<void> UblkExport::take_over(BlockDevice& disk, const ServedDevice& old, bool stable_writes) {
+Task<void> UblkExport::take_over(BlockDevice& disk, const ExportOptions& options, const ServedDevice& old,
+                                 bool stable_writes) {
     info_ = old.info;
     Task<void> begun = control_->start_recovery(info_.device_id);
     co_await std::move(begun);
-    queue_ = std::make_unique<ServingQueue>(*loop_, disk, info_, stable_writes);
-    Task<void> fetching = fetch();
-    co_await std::move(fetching);
+    Task<void> starting = start_queues(disk, options, stable_writes);
+    co_await std::move(starting);
     Task<void> ended = control_->end_recovery(info_.device_id, ::getpid());
     co_await std::move(ended);
     taken_over_ = true;
 }
 
-Task<void> UblkExport::fetch() {
-    queue_->fetch_all();
-    // Refusals come in the turn that submits; without this look start would wait for tags that never come.
-    co_await loop_->sleep_for(1ms);
+Task<void> UblkExport::start_queues(BlockDevice& disk, const ExportOptions& options, bool stable_writes) {
+    file_ = open_file(server_path(info_.device_id), O_RDWR);
+    for (std::uint16_t number = 0; number < info_.queues; ++number) {
+        queues_.push_back(
+            std::make_unique<QueueService>(*loop_, disk,
+                                           QueueService::Setup{.file = file_.get(),
+                                                               .info = info_,
+                                                               .number = number,
+                                                               .stable_writes = stable_writes,
+                                                               .path = path(),
+                                                               .prepare_thread = options.prepare_thread}));
+        try {
+            queues_.back()->start(info_.queues > 1);
+        } catch (...) {
+            queues_.pop_back();
+            throw;
+        }
+    }
+    Task<void> settling = settle();
+    co_await std::move(settling);
     require_intact();
-    queue_->stop_loop_on_error();
 }
 
-void UblkExport::require_intact() const {
-    if (queue_ && queue_->error() != 0)
-        throw_errno(queue_->error(), "serve", path());
+Task<void> UblkExport::settle() {
+    for (const std::unique_ptr<QueueService>& queue : queues_) {
+        Task<void> settled = queue->settled();
+        co_await std::move(settled);
+    }
+}
+
+void UblkExport::require_intact() {
+    for (const std::unique_ptr<QueueService>& queue : queues_)
+        queue->require_intact();
 }
 
 Task<void> UblkExport::stop() {
+    for (const std::unique_ptr<QueueService>& queue : queues_)
+        queue->expect_end();
+    // A queue that is just being started would ask for requests after the end.
+    Task<void> settling = settle();
+    co_await std::move(settling);
     Task<void> stopped = control_->stop(info_.device_id);
     co_await std::move(stopped);
-    if (queue_) {
-        const std::string what = "the end of all requests of " + path();
-        Task<void> retired = wait_until(*loop_, [this] { return queue_->retired(); }, 10s, 1ms, what);
-        co_await std::move(retired);
-        queue_.reset();
+    for (const std::unique_ptr<QueueService>& queue : queues_) {
+        Task<void> end = queue->end();
+        co_await std::move(end);
     }
+    queues_.clear();
+    file_.reset();
     Task<void> removed = control_->remove(info_.device_id);
     co_await std::move(removed);
 }

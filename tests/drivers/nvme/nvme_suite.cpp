@@ -52,15 +52,17 @@ TEST(NvmeSuite, VerifiesMixedSizesOnEachNamespace) {
     EXPECT_THAT(ours.told, IsEmpty());
 }
 
-TEST(NvmeSuite, MovesTheSameDataWithoutInterrupts) {
-    DriverOptions options;
-    options.interrupts = false;
-    OurNvme ours(std::move(options));
-    ours.open();
-    VerifyingLoad load(ours, {.offset = 8 * mebibyte, .size = 16 * mebibyte, .depth = 16});
-    load.run();
-    load.check_all();
-    EXPECT_THAT(ours.told, IsEmpty());
+TEST(NvmeSuite, MovesTheSameDataHoweverItLearnsOfEnds) {
+    for (const CompletionMode mode : {CompletionMode::interrupt, CompletionMode::poll}) {
+        DriverOptions options;
+        options.completion = mode;
+        OurNvme ours(std::move(options));
+        ours.open();
+        VerifyingLoad load(ours, {.offset = 8 * mebibyte, .size = 16 * mebibyte, .depth = 16});
+        load.run();
+        load.check_all();
+        EXPECT_THAT(ours.told, IsEmpty());
+    }
 }
 
 TEST(NvmeSuite, KeepsWhatWasWrittenWhenItIsClosed) {

@@ -53,7 +53,7 @@ TEST(VirtioBlkSuite, VerifiesMixedSizes) {
 TEST(VirtioBlkSuite, MovesTheSameDataWithoutInterrupts) {
     const std::shared_ptr<DiskPlace> place = make_virtio_blk_place();
     DriverOptions options = place->options();
-    options.interrupts = false;
+    options.completion = CompletionMode::poll;
     OurVirtioBlk ours(place, std::move(options));
     ours.open();
     VerifyingLoad load(ours, {.offset = 8 * mebibyte, .size = 16 * mebibyte, .depth = 16});

@@ -42,7 +42,6 @@ constexpr std::array options{
     OptionDescription{.name = "shutdown-time", .value = "0s", .help = "From CC.SHN to CSTS.SHST"},
     OptionDescription{.name = "serial", .value = "OUTBOARD0001", .help = "Serial number"}};
 
-/// Takes the number before the next comma; the last one stays.
 constexpr std::array faults{FaultKind::interrupt_drop,
                             FaultKind::interrupt_duplicate,
                             FaultKind::interrupt_delay,

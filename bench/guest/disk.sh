@@ -1,10 +1,10 @@
 #!/bin/sh
-# The guest's half of ./demo: measures an IDE disk under the in-kernel driver and under Outboard, in turns, and has
+# The guest's half of ./demo and bench/compare: measures a disk under the in-kernel driver and under Outboard, in turns, and has
 # Outboard carry a file system that the in-kernel driver then checks. Writes what bench/measurements.py reads.
 #
-# usage: ide.sh [--huge-buffers] CONTROLLER OUT ROUNDS SECONDS [TREE SUM]
+# usage: disk.sh [--huge-buffers] CONTROLLER OUT ROUNDS SECONDS [TREE SUM]
 #   --huge-buffers  fio's buffers lie in huge pages: how many pieces they have in memory is no matter of luck then
-#   CONTROLLER  PCI address of the IDE controller; the disk is its primary master, of at least 1536 MiB
+#   CONTROLLER  PCI address of the controller; the disk is its first, of at least 1536 MiB
 #   SECONDS     of one measurement
 #   TREE        block device that holds a tar archive, a source tree and its SHA256SUMS; without it there is no file system
 #   SUM         the sha256 of SHA256SUMS
@@ -27,7 +27,7 @@ mnt=/tmp/mnt
 server=
 
 die() {
-    echo "ide.sh: $*" >&2
+    echo "disk.sh: $*" >&2
     exit 1
 }
 
@@ -44,8 +44,10 @@ await() {
 
 # --- who drives the controller ---
 
+# Below IDE and AHCI controllers, NVMe controllers, virtio devices.
 kernel_disk() {
-    disk=$(ls -d "$sysfs"/ata*/host*/target*/*/block/* 2>/dev/null | head -n 1)
+    disk=$(ls -d "$sysfs"/ata*/host*/target*/*/block/* "$sysfs"/nvme/nvme*/nvme*n* "$sysfs"/virtio*/block/* 2>/dev/null |
+        head -n 1)
     disk=/dev/${disk##*/}
     [ -b "$disk" ]
 }
@@ -213,7 +215,8 @@ kernel_drives identity
     echo "processors=$(nproc)"
     echo "memory_mib=$(awk '/^MemTotal/ { printf "%d", $2 / 1024 }' /proc/meminfo)"
     echo "controller=$(lspci -s "$controller" | sed 's/^[^ ]* [^:]*: //')"
-    echo "disk=$(sed 's/ *$//' "/sys/block/${disk##*/}/device/model")"
+    model=/sys/block/${disk##*/}/device/model  # virtio has none
+    echo "disk=$([ ! -e "$model" ] || sed 's/ *$//' "$model")"
     echo "rounds=$rounds"
     echo "fio=$(fio --version), $engine"
 } >"$out/guest.txt"

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fuzz/require.hpp"
+#include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
 #include <unistd.h>
@@ -37,6 +38,12 @@ nanoseconds to_duration(const __kernel_timespec& time) {
 bool readable(int fd) {
     pollfd watched{.fd = fd, .events = POLLIN, .revents = 0};
     return ::poll(&watched, 1, 0) == 1;
+}
+
+/// Sets the counter of an eventfd back; false for one that does not block, which its owner reads.
+bool take_counter(int fd) {
+    std::uint64_t count = 0;
+    return (::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0 && ::read(fd, &count, sizeof count) == sizeof count;
 }
 
 /// What the kernel has of a ring.
@@ -137,7 +144,9 @@ class Kernel {
                 const bool is_readable = readable(entry.fd);
                 if (is_readable && !pending.was_readable)
                     complete(entry, POLLIN, IORING_CQE_F_MORE);
-                pending.was_readable = is_readable;
+                // Every write to an eventfd is an event, also when nobody has read it since: a descriptor
+                // that blocks is never read but here, and then the next write is seen.
+                pending.was_readable = is_readable && !take_counter(entry.fd);
                 return false;
             }
             default:

@@ -50,15 +50,25 @@ class Rules:
         return f"{includer} includes {included}: {folder} may include {', '.join(sorted(names))} only"
 
     def layer_of(self, path):
-        first = path.split("/")[0]
+        """The row for a path; where several fit, the one that says most."""
         if "/" not in path:
             return None
-        return next((layer for layer in self.allowed if layer.split("/")[0] == first), None)
+        fitting = [layer for layer in self.allowed if self.fits(layer, path)]
+        return max(fitting, key=len, default=None)
+
+    @staticmethod
+    def fits(layer, path):
+        """drivers/X fits every folder of drivers/ and what lies in drivers/ itself, backend/a all of backend/."""
+        first, _, second = layer.partition("/")
+        parts = path.split("/")
+        if parts[0] != first:
+            return False
+        return len(second) < 2 or not second.endswith("X") or (len(parts) > 2 and parts[1].startswith(second[:-1]))
 
     @staticmethod
     def own(layer, path):
         """drivers/X means the folder that `path` itself lies in."""
-        if not layer.endswith("/X"):
+        if not layer.endswith("X"):
             return layer
         parts = path.split("/")
         return "/".join(parts[:2]) if parts[0] == layer.split("/")[0] and len(parts) > 2 else layer
@@ -112,6 +122,11 @@ class Planted(unittest.TestCase):
 
     def test_sideways(self):
         for includer, included in [("drivers/ide/a.cpp", "drivers/edu/edu.hpp"),
+                                   ("drivers/ide/a.cpp", "drivers/virtio/transport.hpp"),
+                                   ("drivers/virtio/a.cpp", "drivers/virtio_blk/disk.hpp"),
+                                   ("drivers/virtio/a.cpp", "drivers/ide/ide.hpp"),
+                                   ("drivers/virtio_net/a.cpp", "drivers/virtio_blk/disk.hpp"),
+                                   ("drivers/virtio_blk/a.cpp", "drivers/ide/ide.hpp"),
                                    ("drivers/ide/a.cpp", "export/ublk/server.hpp"),
                                    ("export/ublk/a.cpp", "drivers/ide/ide.hpp"),
                                    ("export/ublk/a.cpp", "backend/backend.hpp")]:
@@ -127,6 +142,9 @@ class Planted(unittest.TestCase):
 
     def test_downward_is_allowed(self):
         for includer, included in [("base/a.hpp", "base/fd.hpp"), ("drivers/ide/a.cpp", "drivers/ide/ata.hpp"),
+                                   ("drivers/virtio_blk/a.cpp", "drivers/virtio/transport.hpp"),
+                                   ("drivers/virtio_blk/a.cpp", "drivers/virtio_blk/disk.hpp"),
+                                   ("drivers/virtio/a.cpp", "drivers/virtio/features.hpp"),
                                    ("drivers/ide/a.cpp", "device/device.hpp"), ("export/ublk/a.cpp", "classes/driver.hpp"),
                                    ("export/ublk/a.cpp", "export/ublk/uapi.hpp"), ("cli/a.cpp", "lab/process.hpp"),
                                    ("sim/models/a.cpp", "sim/server.hpp"), ("cli/a.cpp", "sim/server.hpp"),

@@ -14,6 +14,12 @@ class RequestChain {
         (first_ ? last_->next : first_) = &request;
         last_ = &request;
     }
+    void push_front(BlockRequest& request) noexcept {
+        if (!first_)
+            last_ = &request;
+        request.next = first_;
+        first_ = &request;
+    }
     /// Null when there is none.
     BlockRequest* pop_front() noexcept {
         BlockRequest* const request = first_;

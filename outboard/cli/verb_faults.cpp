@@ -177,7 +177,8 @@ void add_faults_verb(CLI::App& app, Invocation& invocation) {
     const auto words = std::make_shared<Words>();
     CLI::App* const verb = app.add_subcommand(
         "faults", "Let a simulated device go wrong under its driver, and count what comes of it");
-    verb->add_option("--device", words->device, "ide, nvme, ahci, or vfio-user:PATH that outboard sim serves")
+    verb->add_option("--device", words->device,
+                     "ide, nvme, ahci, virtio-blk, or vfio-user:PATH that outboard sim serves")
         ->required();
     verb->add_option("--count", words->count, "Faults to bring about")
         ->check(CLI::Range(1, 1000000000))

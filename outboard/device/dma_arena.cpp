@@ -26,19 +26,20 @@ constexpr std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) n
     return (value + alignment - 1) & ~(alignment - 1);
 }
 
+/// Takes the pages of a file. What a closing io_uring leaves behind interrupts that on older kernels.
+bool take_pages(int fd, std::size_t size) noexcept {
+    int result = 0;
+    do
+        result = ::fallocate(fd, 0, 0, static_cast<off_t>(size));
+    while (result != 0 && errno == EINTR);
+    return result == 0;
+}
+
 /// A file of `size` bytes of memory, all of it there, which nobody can make shorter or longer. Without it -1,
 /// and errno says why.
 Fd memory_file(std::size_t size, unsigned flags) noexcept {
     Fd fd(::memfd_create("outboard-dma", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags));
-    // What a run loop of this thread has to be told by the kernel interrupts it like a signal.
-    const auto allocate = [&] {
-        int result = 0;
-        do
-            result = ::fallocate(fd.get(), 0, 0, static_cast<off_t>(size));
-        while (result != 0 && errno == EINTR);
-        return result == 0;
-    };
-    if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(size)) != 0 || !allocate() ||
+    if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(size)) != 0 || !take_pages(fd.get(), size) ||
         ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
         return {};
     return fd;

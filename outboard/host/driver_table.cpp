@@ -4,6 +4,7 @@
 #include "outboard/drivers/edu/edu.hpp"
 #include "outboard/drivers/ide/ide.hpp"
 #include "outboard/drivers/nvme/nvme.hpp"
+#include "outboard/drivers/virtio_blk/virtio_blk.hpp"
 
 #include <array>
 
@@ -11,7 +12,7 @@ namespace outboard {
 
 std::span<const DriverDescription* const> built_in_drivers() noexcept {
     static constexpr std::array drivers{&ide::description, &nvme::description, &ahci::description,
-                                        &edu::description};
+                                        &virtio_blk::description, &edu::description};
     return drivers;
 }
 

@@ -95,9 +95,7 @@ class Layout {
                 return;
             case Shape::port_disk:
                 add_drive(option, id);
-                add_endpoint(*preset, option, id, number,
-                             option.name == "nvme" ? fmt::format("drive={0}-drive,serial={0}", id)
-                                                   : fmt::format("drive={}-drive", id));
+                add_endpoint(*preset, option, id, number, fmt::format("drive={0}-drive,serial={0}", id));
                 return;
             case Shape::net:
             case Shape::port_net:

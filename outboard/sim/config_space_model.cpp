@@ -40,6 +40,7 @@ constexpr std::uint32_t bar_prefetchable = 1U << 3;
 // Capabilities: power management (PCI PM 1.2, 3.2), MSI (PCI 3.0, 6.8.1), MSI-X (6.8.2).
 constexpr std::uint8_t power_management_id = 0x01;
 constexpr std::uint8_t msi_id = 0x05;
+constexpr std::uint8_t vendor_specific_id = 0x09;
 constexpr std::uint8_t pci_express_id = 0x10;
 constexpr std::uint8_t msix_id = 0x11;
 constexpr std::uint32_t msi_enable = 1U << 0;
@@ -117,6 +118,12 @@ std::size_t ConfigSpaceModel::add_capability(std::uint8_t id, std::size_t size) 
     last_pointer_ = base + 1;
     free_ = (base + size + 3) & ~std::size_t{3};
     return base;
+}
+
+void ConfigSpaceModel::add_vendor_capability(std::span<const std::byte> content) noexcept {
+    const std::size_t base = add_capability(vendor_specific_id, 2 + content.size());
+    for (std::size_t i = 0; i < content.size(); ++i)
+        define(base + 2 + i, 1, std::to_integer<std::uint32_t>(content[i]), 0);
 }
 
 void ConfigSpaceModel::define_msix(const MsixDescription& msix) noexcept {

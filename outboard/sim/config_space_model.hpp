@@ -52,6 +52,10 @@ class ConfigSpaceModel {
     /// Gives a register of the model's own, or one of the header, a value and the bits that a client may
     /// write: `width` is 1, 2 or 4 bytes, and the register lies inside size().
     void define(std::size_t offset, unsigned width, std::uint32_t value, std::uint32_t writable) noexcept;
+    /// Adds a vendor-specific capability, which clients cannot write to; `content` follows its identifier and
+    /// the pointer to the next one. There is room for what a device has in practice: 256 bytes hold the
+    /// header and all capabilities.
+    void add_vendor_capability(std::span<const std::byte> content) noexcept;
     /// The value of `width` bytes (1, 2 or 4) inside size().
     std::uint32_t get(std::size_t offset, unsigned width) const noexcept;
 

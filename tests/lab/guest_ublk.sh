@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tests of the ublk export, inside a lab machine with an IDE, an AHCI or an NVMe disk. Everything between the file system and the disk is at
+# Tests of the ublk export, inside a lab machine with an IDE, an AHCI, an NVMe or a virtio disk. Everything between the file system and the disk is at
 # work; the disk is QEMU's.
 #
 # usage: guest_ublk.sh CASE [SECONDS]
@@ -13,6 +13,11 @@ case ${OUTBOARD_LAB_DEVICES-} in
 *ahci0=*)
     device=0000:00:05.0
     kernel_driver=ahci
+    ;;
+*virtio-blk0=*)
+    device=${OUTBOARD_LAB_DEVICES##*virtio-blk0=}
+    device=${device%% *}
+    kernel_driver=virtio-pci
     ;;
 *)
     device=0000:00:04.0
@@ -74,7 +79,8 @@ is_bound_to() {
 
 kernel_disk() {
     disk=$(ls -d /sys/bus/pci/devices/$device/ata*/host*/target*/*/block/* \
-        /sys/bus/pci/devices/$device/nvme/nvme*/nvme*n1 2>/dev/null | head -n 1)
+        /sys/bus/pci/devices/$device/nvme/nvme*/nvme*n1 \
+        /sys/bus/pci/devices/$device/virtio*/block/* 2>/dev/null | head -n 1)
     disk=/dev/${disk##*/}
     [ -b "$disk" ]
 }

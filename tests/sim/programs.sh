@@ -121,6 +121,16 @@ check 'its exit status when the file cannot be written' 1 $?
 check 'and its message' 'copy_disk: cannot write the file: No space left on device (ENOSPC)' "$output"
 stop TERM
 
+serve "$bin/outboard" sim virtio-blk --socket "$socket" --size 16M --packed on --queue-size 8
+check 'a simulated virtio disk' "vfio-user:$socket  virtio-blk (1af4:1042)" "$ready"
+check 'and its driver' virtio-blk "$("$bin/outboard" list "vfio-user:$socket" --json | python3 -c '
+import json, sys
+print(json.load(sys.stdin)["devices"][0]["outboard_driver"])')"
+stop TERM
+output=$(timeout 10 "$bin/outboard" sim virtio-blk --socket "$socket" --queue-size 100 2>&1)
+check 'exit status of a queue size that cannot be' 2 $?
+check 'and its message' 'outboard: cannot simulate a virtio-blk device: a queue'"'"'s size is a power of two from 2 to 1024; choose another value' "$output"
+
 serve "$bin/outboard" sim ide --socket "$socket" --size 16M --quiet
 output=$("$bin/outboard" faults --device "vfio-user:$socket" 2>&1)
 check 'exit status of a campaign that would overwrite a disk' 2 $?
@@ -132,7 +142,7 @@ check 'and what it counts' "vfio-user:$socket 50 0 0 0" \
 stop TERM
 output=$("$bin/outboard" faults --device 0000:00:04.0 2>&1)
 check 'exit status of a campaign on hardware' 2 $?
-check 'and its message' 'outboard: cannot run a fault campaign on 0000:00:04.0: faults can be brought about in simulated disks only; choose one of ide, nvme, vfio-user:PATH' "$output"
+check 'and its message' 'outboard: cannot run a fault campaign on 0000:00:04.0: faults can be brought about in simulated disks only; choose one of ide, nvme, virtio-blk, vfio-user:PATH' "$output"
 
 serve "$bin/sum_device" "$socket"
 check 'the example driver on the example device' $((0x61 + 0x62 + 0x63)) "$("$bin/sum_driver" "vfio-user:$socket" abc 2>&1)"

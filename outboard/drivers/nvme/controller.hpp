@@ -2,10 +2,10 @@
 // what they complain of.
 #pragma once
 
+#include "outboard/classes/attention.hpp"
 #include "outboard/classes/driver.hpp"
 #include "outboard/device/device.hpp"
 #include "outboard/drivers/nvme/admin_queue.hpp"
-#include "outboard/drivers/nvme/attention.hpp"
 #include "outboard/drivers/nvme/bring_up.hpp"
 #include "outboard/drivers/nvme/io_queue.hpp"
 #include "outboard/drivers/nvme/namespace.hpp"

@@ -11,9 +11,9 @@
 #pragma once
 
 #include "outboard/base/fd.hpp"
+#include "outboard/classes/attention.hpp"
 #include "outboard/classes/block_device.hpp"
 #include "outboard/classes/request_chain.hpp"
-#include "outboard/drivers/nvme/attention.hpp"
 #include "outboard/drivers/nvme/prp.hpp"
 #include "outboard/drivers/nvme/queue_pair.hpp"
 #include "outboard/runtime/event_watch.hpp"

@@ -2,8 +2,8 @@
 // share, and their shadows in the client's own memory (5.7 and 7.13).
 #pragma once
 
+#include "outboard/sim/client_range.hpp"
 #include "outboard/sim/dma_memory.hpp"
-#include "outboard/sim/models/nvme/client_range.hpp"
 
 #include <atomic>
 #include <cstddef>

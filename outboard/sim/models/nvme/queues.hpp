@@ -2,8 +2,8 @@
 #pragma once
 
 #include "outboard/runtime/clock.hpp"
+#include "outboard/sim/client_range.hpp"
 #include "outboard/sim/dma_memory.hpp"
-#include "outboard/sim/models/nvme/client_range.hpp"
 #include "outboard/sim/models/nvme/commands.hpp"
 
 #include <cstdint>

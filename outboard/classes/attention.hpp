@@ -1,5 +1,5 @@
-// How the I/O queues, each on a thread of its own, reach the thread of their controller: a bell and a letter
-// box. For errors only; requests that go well never come here.
+// How the queues of a device, each on a thread of its own, reach the thread of its driver: a bell and a
+// letter box. For errors only; requests that go well never come here.
 #pragma once
 
 #include "outboard/base/fd.hpp"
@@ -13,16 +13,16 @@
 #include <utility>
 #include <vector>
 
-namespace outboard::nvme {
+namespace outboard {
 
-/// Made on the controller's thread, on which `report` is called. Throws Error when there is no eventfd.
+/// Made on the driver's thread, on which `report` is called. Throws Error when there is no eventfd.
 class Attention {
   public:
     explicit Attention(std::function<void(std::string_view)> report);
 
     /// Rings the bell. Any thread.
     void wake() noexcept;
-    /// Reports a line: at once on the controller's thread, later from another one. Any thread.
+    /// Reports a line: at once on the driver's thread, later from another one. Any thread.
     void tell(std::string_view text) noexcept;
     /// The same for a text that has to be made: nothing is, where nobody listens.
     template <class Make>
@@ -37,7 +37,7 @@ class Attention {
         }
     }
 
-    // ---- the controller's thread ----
+    // ---- the driver's thread ----
 
     /// Reports what other threads have told.
     void deliver() noexcept;
@@ -54,4 +54,4 @@ class Attention {
     std::vector<std::string> lines_;
 };
 
-}  // namespace outboard::nvme
+}  // namespace outboard

@@ -1,4 +1,4 @@
-#include "outboard/drivers/nvme/attention.hpp"
+#include "outboard/classes/attention.hpp"
 
 #include "outboard/base/error.hpp"
 
@@ -6,12 +6,12 @@
 
 #include <sys/eventfd.h>
 
-namespace outboard::nvme {
+namespace outboard {
 
 Attention::Attention(std::function<void(std::string_view)> report)
     : report_(std::move(report)), bell_(::eventfd(0, EFD_CLOEXEC)) {
     if (!bell_)
-        throw_errno(errno, "create", "an eventfd for an NVMe controller");
+        throw_errno(errno, "create", "an eventfd for a driver");
 }
 
 void Attention::wake() noexcept {
@@ -54,4 +54,4 @@ void Attention::report(std::string_view text) noexcept {
     }
 }
 
-}  // namespace outboard::nvme
+}  // namespace outboard

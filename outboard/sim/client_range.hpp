@@ -1,4 +1,4 @@
-// A range of the client's memory that the controller comes back to: a queue, a page of shadow doorbells.
+// A range of the client's memory that a device comes back to: a queue, a page of shadow doorbells.
 #pragma once
 
 #include "outboard/sim/dma_memory.hpp"
@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace outboard::sim::nvme {
+namespace outboard::sim {
 
 /// Where the range is, and the memory itself as long as that is mapped.
 class ClientRange {
@@ -34,4 +34,4 @@ class ClientRange {
     std::byte* bytes_ = nullptr;
 };
 
-}  // namespace outboard::sim::nvme
+}  // namespace outboard::sim

@@ -1,0 +1,34 @@
+#include "outboard/drivers/virtio_blk/virtio_blk.hpp"
+
+#include "outboard/drivers/virtio_blk/disk.hpp"
+
+#include <utility>
+
+namespace outboard::virtio_blk {
+
+namespace {
+
+std::string_view match(const PciIdentity& identity) noexcept {
+    return virtio::is_device(identity, device_type, transitional_id) ? "virtio block device"
+                                                                     : std::string_view();
+}
+
+Task<std::unique_ptr<Driver>> start(Device& device, RunLoop& loop, DriverOptions options) {
+    auto disk = std::make_unique<Disk>(device, loop, std::move(options));
+    Task<void> starting = disk->start();
+    co_await std::move(starting);
+    co_return std::unique_ptr<Driver>(std::move(disk));
+}
+
+}  // namespace
+
+const DriverDescription description{
+    .name = "virtio-blk",
+    .match = match,
+    .start = start,
+    .dma_address_bits = 64,
+    .dma_bytes = Disk::dma_bytes,
+    .dma_bytes_per_queue = DiskQueue::dma_bytes,
+};
+
+}  // namespace outboard::virtio_blk

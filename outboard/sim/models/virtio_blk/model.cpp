@@ -1,0 +1,112 @@
+#include "outboard/base/error.hpp"
+#include "outboard/sim/models/virtio_blk/disk.hpp"
+
+#include <array>
+#include <limits>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <fmt/format.h>
+
+namespace outboard::sim::virtio_blk {
+
+namespace {
+
+constexpr std::array options{
+    OptionDescription{.name = "size", .value = "1G", .help = "Size of the disk"},
+    OptionDescription{.name = "file", .value = "", .help = "Image that it is kept in"},
+    OptionDescription{.name = "null", .value = "off", .help = "Keep nothing and move no data"},
+    OptionDescription{.name = "block-size", .value = "512", .help = "Bytes, 512 to 65536"},
+    OptionDescription{.name = "write-cache",
+                      .value = "0",
+                      .help = "Unflushed writes that a power cut may lose, in bytes; 0: write-through"},
+    OptionDescription{.name = "queues", .value = "4", .help = "1 to 256"},
+    OptionDescription{.name = "queue-size", .value = "256", .help = "Descriptors, 2 to 1024"},
+    OptionDescription{.name = "packed", .value = "off", .help = "Offer packed rings"},
+    OptionDescription{.name = "indirect", .value = "on", .help = "Offer tables of descriptors"},
+    OptionDescription{.name = "event-index", .value = "on", .help = "Offer event indexes"},
+    OptionDescription{.name = "iommu-platform", .value = "on", .help = "Offer ACCESS_PLATFORM"},
+    OptionDescription{.name = "msix", .value = "on", .help = "Off: INTx only"},
+    OptionDescription{.name = "seg-max", .value = "0", .help = "Segments of a request; 0: queue-size less 2"},
+    OptionDescription{.name = "size-max", .value = "0", .help = "Bytes of a segment; 0: any"},
+    OptionDescription{.name = "read-only", .value = "off", .help = "Refuse writes"},
+    OptionDescription{.name = "discard", .value = "on", .help = "Offer discard"},
+    OptionDescription{.name = "write-zeroes", .value = "on", .help = "Offer write zeroes"},
+    OptionDescription{.name = "latency", .value = "0s", .help = "How long a request takes"},
+    OptionDescription{.name = "serial", .value = "OUTBOARD0001", .help = "Serial number"}};
+
+constexpr std::array faults{FaultKind::interrupt_drop,
+                            FaultKind::interrupt_duplicate,
+                            FaultKind::interrupt_delay,
+                            FaultKind::completion_drop,
+                            FaultKind::completion_duplicate,
+                            FaultKind::completion_delay,
+                            FaultKind::wrong_identifier,
+                            FaultKind::wrong_phase,
+                            FaultKind::wrong_head,
+                            FaultKind::status_error,
+                            FaultKind::dma_short,
+                            FaultKind::dma_misplaced,
+                            FaultKind::data_stale,
+                            FaultKind::data_torn,
+                            FaultKind::all_ones,
+                            FaultKind::never_ready,
+                            FaultKind::queue_overwrite,
+                            FaultKind::doorbell_ignored,
+                            FaultKind::reset_failure};
+
+/// A number that is no larger than `most`; the model says what else is wrong with it.
+template <class T>
+T number(const ModelOptions& values, std::string_view name,
+         std::uint64_t most = std::numeric_limits<T>::max()) {
+    const std::uint64_t value = values.number(name);
+    if (value > most)
+        throw Error({.kind = ErrorKind::usage,
+                     .action = "use",
+                     .subject = fmt::format("--{} {}", name, value),
+                     .cause = fmt::format("it is more than {}", most),
+                     .remedy = ""});
+    return static_cast<T>(value);
+}
+
+StorageOptions storage(const ModelOptions& values) {
+    StorageOptions chosen{.size = values.bytes("size"),
+                          .block_size = number<std::uint32_t>(values, "block-size"),
+                          .write_cache = values.bytes("write-cache")};
+    if (values.flag("null"))
+        chosen.kind = StorageOptions::Kind::null;
+    if (const std::string& file = values.text("file"); !file.empty()) {
+        chosen.kind = StorageOptions::Kind::file;
+        chosen.file = file;
+    }
+    return chosen;
+}
+
+std::unique_ptr<PciModel> make(const ModelOptions& values) {
+    return std::make_unique<Disk>(Options{.storage = storage(values),
+                                          .serial = values.text("serial"),
+                                          .queues = number<std::uint16_t>(values, "queues"),
+                                          .queue_size = number<std::uint16_t>(values, "queue-size"),
+                                          .seg_max = number<std::uint32_t>(values, "seg-max"),
+                                          .size_max = number<std::uint32_t>(values, "size-max"),
+                                          .packed = values.flag("packed"),
+                                          .indirect = values.flag("indirect"),
+                                          .event_index = values.flag("event-index"),
+                                          .iommu_platform = values.flag("iommu-platform"),
+                                          .msix = values.flag("msix"),
+                                          .read_only = values.flag("read-only"),
+                                          .discard = values.flag("discard"),
+                                          .write_zeroes = values.flag("write-zeroes"),
+                                          .latency = values.duration("latency")});
+}
+
+}  // namespace
+
+const ModelDescription description{.name = "virtio-blk",
+                                   .summary = "A virtio disk (1af4:1042)",
+                                   .options = options,
+                                   .faults = faults,
+                                   .make = make};
+
+}  // namespace outboard::sim::virtio_blk

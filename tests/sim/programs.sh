@@ -142,7 +142,7 @@ check 'and what it counts' "vfio-user:$socket 50 0 0 0" \
 stop TERM
 output=$("$bin/outboard" faults --device 0000:00:04.0 2>&1)
 check 'exit status of a campaign on hardware' 2 $?
-check 'and its message' 'outboard: cannot run a fault campaign on 0000:00:04.0: faults can be brought about in simulated disks only; choose one of ide, nvme, virtio-blk, vfio-user:PATH' "$output"
+check 'and its message' 'outboard: cannot run a fault campaign on 0000:00:04.0: faults can be brought about in simulated disks only; choose one of ide, nvme, ahci, virtio-blk, vfio-user:PATH' "$output"
 
 serve "$bin/sum_device" "$socket"
 check 'the example driver on the example device' $((0x61 + 0x62 + 0x63)) "$("$bin/sum_driver" "vfio-user:$socket" abc 2>&1)"

@@ -148,6 +148,7 @@ void Disk::make_queues() {
                              .request_limit = request_limit_,
                              .name = name_};
         setup.interrupts = transport_.interrupt_kind().has_value();
+        setup.adaptive = options_.completion == CompletionMode::adaptive;
         // INTx has to be acknowledged and unmasked: that is serve_interrupts' task.
         if (const Interrupt* const interrupt = transport_.interrupt_of(index))
             setup.interrupt = interrupt->eventfd();

@@ -32,6 +32,7 @@ DiskQueue::DiskQueue(virtio::Transport& transport, Attention& attention, const D
       can_flush_(setup.can_flush),
       write_cache_(setup.write_cache),
       interrupts_(setup.interrupts),
+      adaptive_(setup.adaptive),
       frame_stride_(table_offset + (virtio::has(transport.features(), virtio::feature::indirect_descriptors)
                                         ? virtio::Virtqueue::table_bytes(setup.limits.max_data_elements + 2)
                                         : 0)),
@@ -242,6 +243,7 @@ void DiskQueue::finish_elements(std::uint16_t index) noexcept {
 // ---- finishing ----
 
 std::size_t DiskQueue::reap(std::span<BlockRequest*> finished) noexcept {
+    looking_ = adaptive_ && judge_.look();
     if (state_.load(std::memory_order_acquire) != State::running) [[unlikely]]
         follow();
     std::size_t count = finished_.empty() ? 0 : pop_finished(finished);
@@ -255,6 +257,7 @@ std::size_t DiskQueue::reap(std::span<BlockRequest*> finished) noexcept {
     if (!finished_.empty()) [[unlikely]]
         count += pop_finished(finished.subspan(count));
     outstanding_ -= count;
+    ended_ += count;
     return count;
 }
 
@@ -282,7 +285,7 @@ std::size_t DiskQueue::consume(std::span<BlockRequest*> finished) noexcept {
             return count;
         }
         more_ = count == finished.size();
-    } while (!more_ && interrupts_ && ring_.arm());
+    } while (!more_ && interrupts_ && !looking_ && ring_.arm());
     // Second tries, and the flushes behind writes.
     ring_.publish();
     return count;
@@ -336,13 +339,16 @@ void DiskQueue::give_back(std::uint16_t index, BlockStatus status) noexcept {
 }
 
 TimePoint DiskQueue::next_reap(TimePoint now) const noexcept {
+    judge_.observe(now, outstanding_, ended_);
     if (!finished_.empty())
         return now;
     if (outstanding_ == 0)
         return TimePoint::max();
     switch (state_.load(std::memory_order_acquire)) {
         case State::running:
-            return interrupts_ && !more_ ? std::max(now, next_check_) : now;
+            if (!interrupts_ || more_)
+                return now;
+            return looking_ ? judge_.next_look(now) : std::max(now, next_check_);
         case State::parked:
             return TimePoint::max();
         default:

@@ -19,6 +19,7 @@
 #include "outboard/drivers/virtio_blk/request.hpp"
 #include "outboard/runtime/event_watch.hpp"
 #include "outboard/runtime/task.hpp"
+#include "outboard/runtime/wait_judge.hpp"
 
 #include <array>
 #include <atomic>
@@ -44,6 +45,8 @@ struct DiskQueueSetup {
     int interrupt = -1;
     /// False: nothing tells of used buffers, they are found by looking.
     bool interrupts = false;
+    /// With interrupts: none is asked for while looking is better.
+    bool adaptive = false;
 };
 
 class DiskQueue final : public BlockQueue {
@@ -170,6 +173,7 @@ class DiskQueue final : public BlockQueue {
     bool can_flush_;
     bool write_cache_;
     bool interrupts_;
+    bool adaptive_;
     std::size_t frame_stride_;
     virtio::Virtqueue ring_;
     DmaBuffer frames_;
@@ -189,6 +193,10 @@ class DiskQueue final : public BlockQueue {
     bool more_ = false;    ///< reap stopped because there was no more room, not because there was nothing
     bool broken_ = false;  ///< what the ring holds is not believed any more, until a reset
     unsigned empty_looks_ = 0;
+    bool looking_ = false;  ///< no interrupt is asked for
+    std::uint64_t ended_ = 0;
+    /// Learns from being asked when to reap, which changes nothing that a caller sees.
+    mutable WaitJudge judge_;
     TimePoint next_check_{};
 
     Fd own_event_;

@@ -64,7 +64,7 @@ void DiskQueue::want_reset() noexcept {
 void DiskQueue::look_at_clock() noexcept {
     // Where it is polled, the clock costs more than a look.
     constexpr unsigned looks_per_clock = 64;
-    if (!interrupts_ && ++empty_looks_ % looks_per_clock != 0)
+    if ((!interrupts_ || looking_) && ++empty_looks_ % looks_per_clock != 0)
         return;
     const TimePoint now = Clock::now();
     if (now >= next_check_)

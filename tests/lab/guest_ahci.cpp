@@ -62,6 +62,10 @@ TEST(GuestAhci, WeReadWhatTheKernelWrote) {
 }  // namespace
 }  // namespace guest
 
+std::unique_ptr<test::DiskPlace> test::make_disk_place() {
+    return make_ahci_place();
+}
+
 std::unique_ptr<test::AhciPlace> test::make_ahci_place() {
     return std::make_unique<guest::LabAhci>();
 }

@@ -1,6 +1,7 @@
 // The NVMe driver on QEMU's controller: its suite, and beside the kernel's own driver on the same disk.
 #include "outboard/backend/pci/binding.hpp"
 #include "outboard/backend/pci/iommu_faults.hpp"
+#include "outboard/drivers/nvme/nvme.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -9,7 +10,7 @@
 #include <optional>
 #include <string>
 
-#include "tests/drivers/nvme/nvme_load.hpp"
+#include "tests/support/disk_load.hpp"
 #include "tests/support/kernel_disk.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,7 +21,7 @@ namespace {
 
 using test::block_is;
 using test::fill_block;
-using test::OurNvme;
+using test::Ours;
 using test::Page;
 using test::VerifyingLoad;
 
@@ -38,6 +39,7 @@ const PciAddress& controller() {
 /// Takes the controller from the kernel and gives it back when it goes.
 class LabNvme final : public test::DiskPlace {
   public:
+    const DriverDescription& driver() const override { return nvme::description; }
     LabNvme() { Binder().bind(controller()); }
     LabNvme(const LabNvme&) = delete;
     LabNvme& operator=(const LabNvme&) = delete;
@@ -67,7 +69,7 @@ class Kernels final : public test::KernelDisk {
 
 TEST(GuestNvme, TheKernelReadsWhatWeWrote) {
     std::optional<VerifyingLoad> load;
-    std::optional<OurNvme> ours(std::in_place);
+    std::optional<Ours> ours(std::in_place);
     const std::uint64_t capacity = ours->disk().info().capacity;
     ours->open();
     load.emplace(*ours, VerifyingLoad::Plan{.offset = 3 * mebibyte, .size = 16 * mebibyte, .depth = 32});
@@ -95,7 +97,7 @@ TEST(GuestNvme, WeReadWhatTheKernelWrote) {
             kernels.write(block * 512, page.bytes());
         }
     }
-    OurNvme ours;
+    Ours ours;
     ours.open();
     const std::uint64_t step = std::min<std::uint64_t>(ours.disk().info().max_transfer, 65536) / 512;
     const DmaSpan data = ours.memory(0, step * 512);
@@ -109,7 +111,7 @@ TEST(GuestNvme, WeReadWhatTheKernelWrote) {
 }  // namespace
 }  // namespace guest
 
-std::unique_ptr<test::DiskPlace> test::make_nvme_place() {
+std::unique_ptr<test::DiskPlace> test::make_disk_place() {
     return std::make_unique<guest::LabNvme>();
 }
 

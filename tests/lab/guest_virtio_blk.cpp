@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "tests/drivers/virtio_blk/virtio_blk_load.hpp"
+#include "tests/support/disk_load.hpp"
 #include "tests/support/kernel_disk.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@ namespace {
 
 using test::block_is;
 using test::fill_block;
-using test::OurVirtioBlk;
+using test::Ours;
 using test::Page;
 using test::VerifyingLoad;
 
@@ -44,7 +44,7 @@ class Kernels final : public test::KernelDisk {
 
 TEST(GuestVirtioBlk, TheKernelReadsWhatWeWrote) {
     std::optional<VerifyingLoad> load;
-    std::optional<OurVirtioBlk> ours(std::in_place);
+    std::optional<Ours> ours(std::in_place);
     const std::uint64_t capacity = ours->disk().info().capacity;
     ours->open();
     load.emplace(*ours, VerifyingLoad::Plan{.offset = 3 * mebibyte, .size = 16 * mebibyte, .depth = 32});
@@ -74,7 +74,7 @@ TEST(GuestVirtioBlk, WeReadWhatTheKernelWrote) {
             kernels.write(block * 512, page.bytes());
         }
     }
-    OurVirtioBlk ours;
+    Ours ours;
     ours.open();
     const std::uint64_t step = std::min<std::uint64_t>(ours.disk().info().max_transfer, 65536) / 512;
     const DmaSpan data = ours.memory(0, step * 512);
@@ -88,7 +88,7 @@ TEST(GuestVirtioBlk, WeReadWhatTheKernelWrote) {
 }  // namespace
 }  // namespace guest
 
-std::unique_ptr<test::DiskPlace> test::make_virtio_blk_place() {
+std::unique_ptr<test::DiskPlace> test::make_disk_place() {
     return std::make_unique<guest::LabVirtioBlk>(guest::address());
 }
 

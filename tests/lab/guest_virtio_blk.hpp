@@ -3,6 +3,7 @@
 
 #include "outboard/backend/pci/binding.hpp"
 #include "outboard/backend/pci/iommu_faults.hpp"
+#include "outboard/drivers/virtio_blk/virtio_blk.hpp"
 
 #include <chrono>
 #include <memory>
@@ -16,6 +17,7 @@ namespace outboard::guest {
 /// Gives it back when it goes.
 class LabVirtioBlk final : public test::DiskPlace {
   public:
+    const DriverDescription& driver() const override { return virtio_blk::description; }
     explicit LabVirtioBlk(PciAddress address) : address_(std::move(address)) { Binder().bind(address_); }
     LabVirtioBlk(const LabVirtioBlk&) = delete;
     LabVirtioBlk& operator=(const LabVirtioBlk&) = delete;

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "guest_virtio_blk.hpp"
-#include "tests/drivers/virtio_blk/virtio_blk_load.hpp"
+#include "tests/support/disk_load.hpp"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -14,12 +14,12 @@ namespace guest {
 namespace {
 
 using namespace std::chrono_literals;
-using test::OurVirtioBlk;
+using test::Ours;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 
 TEST(GuestVirtioBlkFaults, ADiskErrorIsToldAndStaysWhereItIs) {
-    OurVirtioBlk ours;
+    Ours ours;
     ours.open();
     const DmaSpan data = ours.memory(0, 4096);
     EXPECT_EQ(ours.run(BlockOperation::read, 2040 * 512UL, data), BlockStatus::ok);
@@ -32,7 +32,7 @@ TEST(GuestVirtioBlkFaults, ADeviceThatDoesNotAnswerIsResetAndItsRequestTimesOut)
     const auto place = std::make_shared<LabVirtioBlk>(PciAddress::parse("0000:00:15.0"));
     DriverOptions options;
     options.command_timeout = 300ms;
-    OurVirtioBlk ours(place, std::move(options));
+    Ours ours(place, std::move(options));
     ours.open();
     const TimePoint start = Clock::now();
     EXPECT_EQ(ours.run(BlockOperation::read, 0, ours.memory(0, 4096)), BlockStatus::timed_out);
@@ -43,7 +43,7 @@ TEST(GuestVirtioBlkFaults, ADeviceThatDoesNotAnswerIsResetAndItsRequestTimesOut)
 }  // namespace
 }  // namespace guest
 
-std::unique_ptr<test::DiskPlace> test::make_virtio_blk_place() {
+std::unique_ptr<test::DiskPlace> test::make_disk_place() {
     return std::make_unique<guest::LabVirtioBlk>(PciAddress::parse("0000:01:00.0"));
 }
 

@@ -102,6 +102,10 @@ class SimulatedAhci final : public test::AhciPlace {
 
 }  // namespace
 
+std::unique_ptr<test::DiskPlace> test::make_disk_place() {
+    return make_ahci_place();
+}
+
 std::unique_ptr<test::AhciPlace> test::make_ahci_place() {
     return std::make_unique<SimulatedAhci>();
 }

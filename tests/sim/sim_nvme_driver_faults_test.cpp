@@ -1,4 +1,5 @@
 // The NVMe driver on a simulated controller that goes wrong, a fault at a time.
+#include "outboard/drivers/nvme/nvme.hpp"
 #include "outboard/sim/models/nvme/controller.hpp"
 #include "outboard/sim/server.hpp"
 
@@ -8,8 +9,8 @@
 #include <string>
 #include <thread>
 
-#include "tests/drivers/nvme/nvme_load.hpp"
 #include "tests/sim/socket_directory.hpp"
+#include "tests/support/disk_load.hpp"
 #include <gmock/gmock.h>
 
 namespace outboard {
@@ -23,6 +24,7 @@ using ::testing::IsEmpty;
 
 class FaultyNvme final : public test::DiskPlace {
   public:
+    const DriverDescription& driver() const override { return nvme::description; }
     std::unique_ptr<Device> open() override {
         return Device::open("vfio-user:" + server_.server().path().string());
     }
@@ -62,7 +64,7 @@ class NvmeFaults : public ::testing::Test {
     }
 
     std::shared_ptr<FaultyNvme> place = std::make_shared<FaultyNvme>();
-    test::OurNvme ours{place};
+    test::Ours ours{place};
     DmaSpan data = ours.memory(0, 512);
 };
 
@@ -154,7 +156,7 @@ TEST_F(NvmeFaults, AQueueOnAnotherThreadGoesOnAfterAReset) {
 
 }  // namespace
 
-std::unique_ptr<test::DiskPlace> test::make_nvme_place() {
+std::unique_ptr<test::DiskPlace> test::make_disk_place() {
     return std::make_unique<FaultyNvme>();
 }
 

@@ -1,6 +1,7 @@
 // The suite of the NVMe driver on the simulated controller, over vfio-user. SIM_NVME says in which
 // configuration.
 #include "outboard/backend/vfio_user/vfio_user_backend.hpp"
+#include "outboard/drivers/nvme/nvme.hpp"
 #include "outboard/sim/models/nvme/controller.hpp"
 #include "outboard/sim/server.hpp"
 
@@ -12,8 +13,8 @@
 #include <string_view>
 #include <utility>
 
-#include "tests/drivers/nvme/nvme_place.hpp"
 #include "tests/sim/socket_directory.hpp"
+#include "tests/support/disk_load.hpp"
 #include "tests/support/limited_backend.hpp"
 #include <fmt/format.h>
 
@@ -79,6 +80,7 @@ class SimulatedDevice {
 
 class SimulatedNvme final : public test::DiskPlace {
   public:
+    const DriverDescription& driver() const override { return nvme::description; }
     std::unique_ptr<Device> open() override {
         if (chosen() != "msi" && chosen() != "line")
             return Device::open(simulated().name());
@@ -98,7 +100,7 @@ class SimulatedNvme final : public test::DiskPlace {
 
 }  // namespace
 
-std::unique_ptr<test::DiskPlace> test::make_nvme_place() {
+std::unique_ptr<test::DiskPlace> test::make_disk_place() {
     return std::make_unique<SimulatedNvme>();
 }
 

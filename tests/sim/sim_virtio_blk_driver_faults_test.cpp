@@ -1,5 +1,6 @@
 // The virtio-blk driver on a simulated disk that goes wrong, a fault at a time.
 #include "outboard/base/error.hpp"
+#include "outboard/drivers/virtio_blk/virtio_blk.hpp"
 #include "outboard/sim/models/virtio_blk/disk.hpp"
 #include "outboard/sim/server.hpp"
 
@@ -9,8 +10,8 @@
 #include <string>
 #include <thread>
 
-#include "tests/drivers/virtio_blk/virtio_blk_load.hpp"
 #include "tests/sim/socket_directory.hpp"
+#include "tests/support/disk_load.hpp"
 #include <gmock/gmock.h>
 
 namespace outboard {
@@ -24,6 +25,7 @@ using ::testing::IsEmpty;
 
 class FaultyDisk final : public test::DiskPlace {
   public:
+    const DriverDescription& driver() const override { return virtio_blk::description; }
     explicit FaultyDisk(const sim::virtio_blk::Options& options) : model_(options) {}
     std::unique_ptr<Device> open() override {
         return Device::open("vfio-user:" + server_.server().path().string());
@@ -69,7 +71,7 @@ class VirtioBlkFaults : public ::testing::TestWithParam<bool> {
     }
 
     std::shared_ptr<FaultyDisk> place = std::make_shared<FaultyDisk>(disk_options(GetParam()));
-    test::OurVirtioBlk ours{place};
+    test::Ours ours{place};
     DmaSpan data = ours.memory(0, 512);
 };
 INSTANTIATE_TEST_SUITE_P(Rings, VirtioBlkFaults, ::testing::Bool(),
@@ -196,7 +198,7 @@ TEST(VirtioBlkRefusals, ADeviceThatBypassesTheIommuIsRefused) {
     sim::virtio_blk::Options options = disk_options(false);
     options.iommu_platform = false;
     try {
-        const test::OurVirtioBlk ours(std::make_shared<FaultyDisk>(options));
+        const test::Ours ours(std::make_shared<FaultyDisk>(options));
         ADD_FAILURE() << "it was driven";
     } catch (const Error& error) {
         EXPECT_EQ(error.kind(), ErrorKind::unsupported);
@@ -208,7 +210,7 @@ TEST(VirtioBlkRefusals, ADeviceThatBypassesTheIommuIsRefused) {
 TEST(VirtioBlkRefusals, AReadOnlyDiskIsReadOnly) {
     sim::virtio_blk::Options options = disk_options(false);
     options.read_only = true;
-    test::OurVirtioBlk ours(std::make_shared<FaultyDisk>(options));
+    test::Ours ours(std::make_shared<FaultyDisk>(options));
     ours.open();
     const DmaSpan data = ours.memory(0, 4096);
     EXPECT_EQ(ours.run(BlockOperation::read, 0, data), BlockStatus::ok);
@@ -219,7 +221,7 @@ TEST(VirtioBlkRefusals, AReadOnlyDiskIsReadOnly) {
 
 }  // namespace
 
-std::unique_ptr<test::DiskPlace> test::make_virtio_blk_place() {
+std::unique_ptr<test::DiskPlace> test::make_disk_place() {
     return std::make_unique<FaultyDisk>(disk_options(false));
 }
 

@@ -1,5 +1,6 @@
 // The suite of the virtio-blk driver on the simulated disk, over vfio-user. SIM_VIRTIO_BLK says in which
 // configuration.
+#include "outboard/drivers/virtio_blk/virtio_blk.hpp"
 #include "outboard/sim/models/virtio_blk/disk.hpp"
 #include "outboard/sim/server.hpp"
 
@@ -10,8 +11,8 @@
 #include <string_view>
 #include <utility>
 
-#include "tests/drivers/virtio_blk/virtio_blk_place.hpp"
 #include "tests/sim/socket_directory.hpp"
+#include "tests/support/disk_load.hpp"
 #include <fmt/format.h>
 
 namespace outboard {
@@ -77,6 +78,7 @@ class SimulatedDevice {
 
 class SimulatedVirtioBlk final : public test::DiskPlace {
   public:
+    const DriverDescription& driver() const override { return virtio_blk::description; }
     std::unique_ptr<Device> open() override { return Device::open(simulated().name()); }
     DriverOptions options() const override {
         DriverOptions options;
@@ -96,7 +98,7 @@ class SimulatedVirtioBlk final : public test::DiskPlace {
 
 }  // namespace
 
-std::unique_ptr<test::DiskPlace> test::make_virtio_blk_place() {
+std::unique_ptr<test::DiskPlace> test::make_disk_place() {
     return std::make_unique<SimulatedVirtioBlk>();
 }
 

@@ -29,13 +29,15 @@
 
 namespace outboard::test {
 
-/// The device under our driver. What its place complains of is a failure.
+/// A device under our driver for a while. What its place complains of is a failure.
 class Ours {
   public:
     static constexpr std::size_t memory_size = 48U << 20;
 
-    Ours(const DriverDescription& driver, std::shared_ptr<DiskPlace> place, DriverOptions options)
-        : place_(std::move(place)) {
+    Ours() : Ours(std::shared_ptr(make_disk_place())) {}
+    explicit Ours(const std::shared_ptr<DiskPlace>& place) : Ours(place, place->options()) {}
+    Ours(std::shared_ptr<DiskPlace> place, DriverOptions options) : place_(std::move(place)) {
+        const DriverDescription& driver = place_->driver();
         options.report = [this](std::string_view text) { told.emplace_back(text); };
         device_ = place_->open();
         device_->create_arena(

@@ -21,6 +21,7 @@ class DiskPlace {
     DiskPlace& operator=(DiskPlace&&) = delete;
     virtual ~DiskPlace() = default;
 
+    virtual const DriverDescription& driver() const = 0;
     virtual std::unique_ptr<Device> open() = 0;
     /// What is to be said to the driver there.
     virtual DriverOptions options() const { return {}; }
@@ -30,5 +31,8 @@ class DiskPlace {
     /// How long a load runs at least.
     virtual std::chrono::milliseconds load_time() const = 0;
 };
+
+/// For disk_suite.cpp: the first disk has at least 256 MiB, and nobody minds what is written to it.
+std::unique_ptr<DiskPlace> make_disk_place();
 
 }  // namespace outboard::test

@@ -1,8 +1,6 @@
 // An HBA under the AHCI driver for a while.
 #pragma once
 
-#include "outboard/drivers/ahci/ahci.hpp"
-
 #include <memory>
 #include <utility>
 
@@ -18,7 +16,7 @@ class OurAhci final : public Ours {
         : OurAhci(std::shared_ptr(make_ahci_place()), std::move(options)) {}
     explicit OurAhci(const std::shared_ptr<AhciPlace>& where) : OurAhci(where, where->options()) {}
     OurAhci(const std::shared_ptr<AhciPlace>& where, DriverOptions options)
-        : Ours(ahci::description, where, std::move(options)), place(where) {}
+        : Ours(where, std::move(options)), place(where) {}
 
     std::shared_ptr<AhciPlace> place;
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "outboard/classes/block_device.hpp"
+#include "outboard/drivers/ahci/ahci.hpp"
 
 #include <memory>
 #include <string>
@@ -16,6 +17,7 @@ namespace outboard::test {
 /// whose sectors 2048 to 2055 cannot be read, and "slow", which needs 3 s for every read.
 class AhciPlace : public DiskPlace {
   public:
+    const DriverDescription& driver() const final { return ahci::description; }
     /// What the driver is to make of the sectors that cannot be read, and how it says that.
     virtual BlockStatus bad_status() const = 0;
     virtual std::string bad_words() const = 0;

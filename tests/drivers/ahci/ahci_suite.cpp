@@ -1,4 +1,5 @@
-// The AHCI driver on disks that behave. The HBA and its disks: ahci_place.hpp.
+// The AHCI driver on disks that behave. The HBA and its disks: ahci_place.hpp; what all drivers of disks do:
+// disk_suite.cpp.
 #include "outboard/base/error.hpp"
 
 #include <algorithm>
@@ -35,35 +36,6 @@ TEST(AhciSuite, FindsTheDisksAtTheirPorts) {
         EXPECT_GE(info.max_transfer, 65536U);
     }
     EXPECT_THAT(ours.told, IsEmpty());
-}
-
-TEST(AhciSuite, VerifiesMixedSizesOnEachDisk) {
-    OurAhci ours;
-    for (const std::string_view serial : serials) {
-        ours.open(serial);
-        for (const unsigned depth : {1U, 32U}) {
-            VerifyingLoad load(ours, {.offset = 64 * mebibyte, .size = 32 * mebibyte, .depth = depth});
-            load.run();
-            ASSERT_FALSE(HasFailure());
-            load.check_all();
-            fmt::print("{}, depth {}: {} reads and {} writes agree\n", serial, depth, load.reads,
-                       load.writes);
-        }
-    }
-    EXPECT_THAT(ours.told, IsEmpty());
-}
-
-TEST(AhciSuite, MovesTheSameDataHoweverItLearnsOfEnds) {
-    for (const CompletionMode mode : {CompletionMode::interrupt, CompletionMode::poll}) {
-        DriverOptions options;
-        options.completion = mode;
-        OurAhci ours(std::move(options));
-        ours.open("ahci0");
-        VerifyingLoad load(ours, {.offset = 8 * mebibyte, .size = 16 * mebibyte, .depth = 16});
-        load.run();
-        load.check_all();
-        EXPECT_THAT(ours.told, IsEmpty());
-    }
 }
 
 TEST(AhciSuite, DisksWorkAtTheSameTime) {
@@ -116,53 +88,6 @@ TEST(AhciSuite, DisksWorkAtTheSameTime) {
     }
 }
 
-/// Commands of native queuing and others take turns at a disk; none of them waits for ever.
-TEST(AhciSuite, MixesAllOperationsAtFullDepth) {
-    OurAhci ours;
-    ours.open("ahci0");
-    const bool discards = ours.info().max_discard > 0;
-    constexpr std::size_t count = 300;
-    std::vector<BlockRequest> requests(count);
-    std::vector<DmaSpan> data(count);
-    std::vector<BlockRequest*> pointers;
-    for (std::size_t i = 0; i < count; ++i) {
-        BlockRequest& request = requests[i];
-        request.offset = 100 * mebibyte + i * 4096;
-        request.length = 4096;
-        data[i] = ours.memory(i * 4096, 4096);
-        switch (i % 8) {
-            case 0:
-                request.operation = BlockOperation::flush;
-                request.offset = request.length = 0;
-                break;
-            case 1:
-                request.operation = discards ? BlockOperation::discard : BlockOperation::flush;
-                if (!discards)
-                    request.offset = request.length = 0;
-                break;
-            case 2:
-            case 3:
-                request.operation = BlockOperation::write;
-                request.force_unit_access = i % 8 == 3;
-                request.data = {&data[i], 1};
-                fill_block(data[i].bytes(), i, 4);
-                break;
-            default:
-                request.data = {&data[i], 1};
-                break;
-        }
-        pointers.push_back(&request);
-    }
-    ours.run(pointers);
-    for (const BlockRequest& request : requests)
-        ASSERT_EQ(request.status, BlockStatus::ok);
-    for (std::size_t i = 2; i < count; i += 8) {
-        ASSERT_EQ(ours.run(BlockOperation::read, requests[i].offset, ours.memory(0, 4096)), BlockStatus::ok);
-        ASSERT_TRUE(block_is(ours.memory(0, 4096).bytes(), i, 4));
-    }
-    EXPECT_THAT(ours.told, IsEmpty());
-}
-
 TEST(AhciSuite, ReachesBeyond128Gibibytes) {
     constexpr std::uint64_t end_of_28_bits = 128 * gibibyte - 512;
     const std::array<std::uint64_t, 5> places{end_of_28_bits - 512, end_of_28_bits - 4096, end_of_28_bits,
@@ -187,35 +112,6 @@ TEST(AhciSuite, ReachesBeyond128Gibibytes) {
     EXPECT_TRUE(all_are(data.bytes(), std::byte{}));
 }
 
-TEST(AhciSuite, KeepsWhatWasWrittenWhenItIsClosed) {
-    const std::shared_ptr<AhciPlace> place = make_ahci_place();
-    for (const bool write : {true, false}) {
-        OurAhci ours(place);
-        ours.open("ahci2");
-        const DmaSpan data = ours.memory(0, 4096);
-        if (write) {
-            fill_block(data.bytes(), 5, 3);
-            EXPECT_EQ(ours.run(BlockOperation::write, 20 * mebibyte, data), BlockStatus::ok);
-        } else {
-            EXPECT_EQ(ours.run(BlockOperation::read, 20 * mebibyte, data), BlockStatus::ok);
-            EXPECT_TRUE(block_is(data.bytes(), 5, 3));
-        }
-    }
-}
-
-TEST(AhciSuite, SwitchesTheWriteCache) {
-    const std::shared_ptr<AhciPlace> place = make_ahci_place();
-    for (const bool on : {false, true}) {
-        DriverOptions options = place->options();
-        options.write_cache = on;
-        OurAhci ours(place, std::move(options));
-        ours.open("ahci0");
-        EXPECT_EQ(ours.info().volatile_write_cache, on);
-        EXPECT_EQ(ours.run(BlockOperation::write, 0, ours.memory(0, 4096), true), BlockStatus::ok);
-        EXPECT_EQ(ours.run(BlockOperation::flush, 0, {}), BlockStatus::ok);
-    }
-}
-
 TEST(AhciSuite, DiscardsWhatItIsToldAndNothingElse) {
     OurAhci ours;
     ours.open("ahci0");
@@ -232,53 +128,6 @@ TEST(AhciSuite, DiscardsWhatItIsToldAndNothingElse) {
     EXPECT_TRUE(all_are(bytes.first(quarter), std::byte{0x5a}));
     EXPECT_TRUE(all_are(bytes.subspan(quarter, 2 * quarter), std::byte{0}));
     EXPECT_TRUE(all_are(bytes.subspan(3 * quarter), std::byte{0x5a}));
-}
-
-TEST(AhciSuite, AnswersWhatCannotBeWithAStatus) {
-    OurAhci ours;
-    ours.open("ahci0");
-    const BlockInfo& info = ours.info();
-    const DmaSpan page = ours.memory(0, 4096);
-    EXPECT_EQ(ours.run(BlockOperation::read, info.capacity, page), BlockStatus::out_of_range);
-    EXPECT_EQ(ours.run(BlockOperation::read, info.capacity - 4096, page), BlockStatus::ok);
-    EXPECT_EQ(ours.run(BlockOperation::read, ~std::uint64_t{0} - 4095, page), BlockStatus::out_of_range);
-    EXPECT_EQ(ours.run(BlockOperation::read, 256, page), BlockStatus::out_of_range);
-    EXPECT_EQ(ours.run(BlockOperation::read, 0, ours.memory(0, 256)), BlockStatus::out_of_range);
-    EXPECT_EQ(ours.run(BlockOperation::read, 0, ours.memory(1, 4096)), BlockStatus::not_supported);
-    EXPECT_EQ(ours.run(BlockOperation::read, 0, ours.memory(0, info.max_transfer + 4096ULL)),
-              BlockStatus::not_supported);
-    EXPECT_EQ(ours.run(BlockOperation::write, 0, 4096, {}), BlockStatus::not_supported);
-    EXPECT_EQ(ours.run(BlockOperation::write_zeroes, 0, 4096, {}), BlockStatus::not_supported);
-    EXPECT_EQ(ours.run(BlockOperation::read, 0, page), BlockStatus::ok);
-    EXPECT_THAT(ours.told, IsEmpty());
-}
-
-TEST(AhciSuite, TakesAsManyRequestsAsItSays) {
-    OurAhci ours;
-    ours.open("ahci0");
-    const std::size_t depth = ours.info().queue_depth;
-    std::vector<BlockRequest> requests(depth + 1);
-    std::vector<DmaSpan> data(requests.size());
-    std::vector<BlockRequest*> pointers;
-    for (std::size_t i = 0; i < requests.size(); ++i) {
-        data[i] = ours.memory(i * 4096, 4096);
-        requests[i].length = 4096;
-        requests[i].offset = i * 4096;
-        requests[i].data = {&data[i], 1};
-        pointers.push_back(&requests[i]);
-    }
-    ASSERT_EQ(ours.queue->submit(pointers), depth);
-    EXPECT_EQ(ours.queue->submit(std::span(pointers).last(1)), 0U);
-    BlockRequest* finished = nullptr;
-    const TimePoint limit = Clock::now() + std::chrono::seconds(20);
-    for (std::size_t left = depth; left > 0;) {
-        const std::size_t count = ours.queue->reap({&finished, 1});
-        left -= count;
-        ASSERT_LT(Clock::now(), limit);
-        if (count == 0)
-            ours.loop.turn(std::min(ours.queue->next_reap(Clock::now()), limit));
-    }
-    EXPECT_EQ(ours.queue->next_reap(Clock::now()), TimePoint::max());
 }
 
 TEST(AhciSuite, HasOneQueueADiskOnItsOwnLoop) {

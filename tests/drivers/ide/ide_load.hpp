@@ -1,8 +1,6 @@
 // A controller under the IDE driver for a while.
 #pragma once
 
-#include "outboard/drivers/ide/ide.hpp"
-
 #include <memory>
 #include <utility>
 
@@ -16,7 +14,7 @@ class OurIde final : public Ours {
     explicit OurIde(DriverOptions options = {})
         : OurIde(std::shared_ptr(make_ide_place()), std::move(options)) {}
     OurIde(const std::shared_ptr<IdePlace>& where, DriverOptions options)
-        : Ours(ide::description, where, std::move(options)), place(where) {}
+        : Ours(where, std::move(options)), place(where) {}
 
     std::shared_ptr<IdePlace> place;
 };

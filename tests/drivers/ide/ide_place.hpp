@@ -2,6 +2,7 @@
 #pragma once
 
 #include "outboard/classes/block_device.hpp"
+#include "outboard/drivers/ide/ide.hpp"
 
 #include <cstddef>
 #include <memory>
@@ -17,6 +18,7 @@ namespace outboard::test {
 /// needs 3 s for every read.
 class IdePlace : public DiskPlace {
   public:
+    const DriverDescription& driver() const final { return ide::description; }
     /// Most bytes of a request by PIO, where each word is an access of its own.
     virtual std::size_t largest_pio() const = 0;
     /// What the driver is to make of the sectors that cannot be read, and how it says that.

@@ -120,6 +120,7 @@ int run(int argc, char** argv) {
         ->check(CLI::Range(0.05, 60.0))
         ->capture_default_str();
     CLI11_PARSE(app, argc, argv);
+    pin_thread(device_processor);  // fails here when there is none, not on its thread
     pin_thread(driver_processor);
     const std::filesystem::path directory =
         std::filesystem::temp_directory_path() / fmt::format("completion_modes-{}", ::getpid());

@@ -182,8 +182,11 @@ class Reads {
             const std::uint64_t begin = cycles_begin();
             const std::size_t reaped = queue_.reap({idle_.data() + idle_count_, batch_});
             const std::uint64_t end = cycles_end();
-            if (reaped == 0)
+            if (reaped == 0) {
+                require_progress();
                 continue;
+            }
+            looks_ = 0;
             cycles += took(begin, end, overhead);
             idle_count_ += reaped;
             finished += static_cast<unsigned>(reaped);
@@ -195,14 +198,27 @@ class Reads {
 
     /// Until nothing is in flight.
     void settle(unsigned depth) {
-        while (idle_count_ < depth)
+        while (idle_count_ < depth) {
             idle_count_ += queue_.reap({idle_.data() + idle_count_, batch_});
+            require_progress();
+        }
+        looks_ = 0;
     }
 
     /// Calls left out because something else ran in between.
     std::uint64_t interrupted() const noexcept { return interrupted_; }
 
   private:
+    /// Throws Error after some seconds of looks in vain.
+    void require_progress() {
+        constexpr std::uint64_t most = 200'000'000;
+        if (++looks_ > most)
+            throw Error({.kind = ErrorKind::timed_out,
+                         .action = "read from",
+                         .subject = "the simulated controller",
+                         .cause = "it answers no more",
+                         .remedy = ""});
+    }
     std::uint64_t took(std::uint64_t begin, std::uint64_t end, std::uint64_t overhead) {
         if (end - begin > interrupted_cycles) {
             ++interrupted_;
@@ -218,6 +234,7 @@ class Reads {
     std::uint32_t next_ = 0;
     std::uint64_t done_ = 0;
     std::uint64_t interrupted_ = 0;
+    std::uint64_t looks_ = 0;  ///< in vain, one after the other
 };
 
 template <class Queue>
@@ -292,6 +309,7 @@ int run(int argc, char** argv) {
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv))
         return 2;
+    pin_thread(device_processor);  // fails here when there is none, not on its thread
     pin_thread(driver_processor);
     const std::filesystem::path directory =
         std::filesystem::temp_directory_path() / fmt::format("driver_cost-{}", ::getpid());

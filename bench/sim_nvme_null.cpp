@@ -109,6 +109,7 @@ int run(int argc, char** argv) {
     CLI11_PARSE(app, argc, argv);
     options.depth = std::max(options.depth, options.batch);
 
+    pin_thread(1);  // fails here when there is none, not on its thread
     pin_thread(0);
     const std::filesystem::path directory =
         std::filesystem::temp_directory_path() / fmt::format("sim_nvme_null-{}", ::getpid());

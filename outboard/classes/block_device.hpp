@@ -85,8 +85,14 @@ class BlockQueue {
     /// starts what waits. Returns how many were written to `finished`.
     virtual std::size_t reap(std::span<BlockRequest*> finished) noexcept = 0;
 
+    /// The loop it was opened on is about to go, with requests that nobody will reap: lets go of that loop.
+    /// After this only the driver's end may follow.
+    virtual void leave_loop() noexcept {}
+
     /// When reap has to be called next even if the loop sees no event: a time not after `now` means at once,
-    /// max() means an event will tell. Never a time in the near future when nothing is outstanding.
+    /// max() means an event will tell. Never a time in the near future when nothing is outstanding. To be
+    /// asked after every reap, also after the last: queues that choose between looking and interrupts learn
+    /// from it.
     virtual TimePoint next_reap(TimePoint now) const noexcept = 0;
 };
 

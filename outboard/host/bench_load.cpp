@@ -86,7 +86,7 @@ TimePoint BenchLoad::poll(TimePoint now) noexcept {
     TimePoint next = with_disk_ == 0 && interval_ == Duration::zero() ? now : queue_->next_reap(now);
     // Whatever the disk does, the next request has its time, and the phase its end.
     if (interval_ != Duration::zero() && phase_ != Phase::read_back)
-        next = std::min({next, std::max(due_, now),
+        next = std::min({next, idle_.empty() || due_ <= now ? TimePoint::max() : due_,
                          phase_start_ + (phase_ == Phase::warmup ? options_.warmup : options_.duration)});
     return next;
 }
@@ -95,6 +95,7 @@ void BenchLoad::change_phase(TimePoint now) noexcept {
     if (phase_ == Phase::warmup && (stopped() || now - phase_start_ >= options_.warmup)) {
         phase_ = Phase::measure;
         phase_start_ = now;
+        due_ = std::max(due_, now);  // what was late in the warm-up is not measured
         cpu_start_ = thread_cpu_time();
     } else if (phase_ == Phase::measure && (stopped() || now - phase_start_ >= options_.duration)) {
         phase_ = Phase::drain;

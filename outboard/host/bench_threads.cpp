@@ -16,8 +16,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <vector>
+
+#include <fmt/format.h>
 
 namespace outboard {
 
@@ -75,6 +78,12 @@ BlockBenchOptions part_of(const BlockBenchOptions& options, const BlockInfo& inf
     if (count == 1 || (options.random && !options.verify))
         return part;
     const std::uint64_t blocks = bench_blocks(info, options) / count;
+    if (blocks == 0)
+        throw Error({.kind = ErrorKind::usage,
+                     .action = "measure",
+                     .subject = info.model,
+                     .cause = fmt::format("the range has fewer requests than there are threads ({})", count),
+                     .remedy = "use a larger --size, or fewer threads"});
     part.offset = options.offset + index * blocks * options.io_size;
     part.size = blocks * options.io_size;
     return part;
@@ -130,11 +139,33 @@ std::vector<std::unique_ptr<BlockBenchResult>> run_block_benches(
         if (!threads.processors.empty())
             workers[i].processor = threads.processors[i % threads.processors.size()];
     }
+    std::exception_ptr failure;
+    std::size_t started = 0;
+    try {
+        for (Worker& worker : workers) {
+            worker.thread = std::thread([&worker, &together] { work(worker, together); });
+            ++started;
+        }
+        loop.run(follow(loop, together, options, progress));
+    } catch (const std::system_error& error) {
+        failure = std::make_exception_ptr(Error({.kind = ErrorKind::failed,
+                                                 .action = "start",
+                                                 .subject = fmt::format("{} threads", workers.size()),
+                                                 .cause = error.what(),
+                                                 .remedy = "use fewer of them"}));
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure) {
+        together.stop = true;
+        for (std::size_t i = started; i < workers.size(); ++i)
+            together.start.arrive_and_drop();
+    }
     for (Worker& worker : workers)
-        worker.thread = std::thread([&worker, &together] { work(worker, together); });
-    loop.run(follow(loop, together, options, progress));
-    for (Worker& worker : workers)
-        worker.thread.join();
+        if (worker.thread.joinable())
+            worker.thread.join();
+    if (failure)
+        std::rethrow_exception(failure);
     for (const Worker& worker : workers)
         if (worker.failure)
             std::rethrow_exception(worker.failure);

@@ -55,10 +55,21 @@ Task<std::unique_ptr<DeviceHost>> DeviceHost::open(RunLoop& loop, DeviceHostOpti
 }
 
 Task<void> DeviceHost::restart(RunLoop& loop, DeviceHostOptions options) {
-    Task<void> rest = driver_->shut_down();
-    co_await std::move(rest);
+    const std::function<void(std::string_view)> report = options.driver.report;
+    std::exception_ptr failure;
+    try {
+        Task<void> rest = driver_->shut_down();
+        co_await std::move(rest);
+    } catch (...) {
+        failure = std::current_exception();
+    }
     driver_.reset();
     device_.reset();
+    if (failure) {
+        if (bound_here_)
+            restore_after_failure(*name_.pci(), report);
+        std::rethrow_exception(failure);
+    }
     Task<void> started = start_or_undo(loop, std::move(options));
     co_await std::move(started);
 }

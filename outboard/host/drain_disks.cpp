@@ -6,8 +6,10 @@
 #include "outboard/base/fd.hpp"
 #include "outboard/runtime/deadline.hpp"
 
+#include <cerrno>
 #include <cstdint>
 #include <memory>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -32,10 +34,16 @@ Task<int> fired(RunLoop& loop, int eventfd) {
 /// `limit`.
 Task<void> sync_everything(RunLoop& loop, Duration limit) {
     const auto done = std::make_shared<Fd>(::eventfd(0, EFD_CLOEXEC));
-    std::thread([done] {
-        ::sync();
-        ::eventfd_write(done->get(), 1);
-    }).detach();
+    if (!*done)
+        throw_errno(errno, "create", "an eventfd for sync(2)");
+    try {
+        std::thread([done] {
+            ::sync();
+            ::eventfd_write(done->get(), 1);
+        }).detach();
+    } catch (const std::system_error& error) {
+        throw_errno(error.code().value(), "start", "a thread for sync(2)");
+    }
     Task<int> event = fired(loop, done->get());
     Task<int> limited = with_deadline(loop, std::move(event), limit, "writing what the page cache holds");
     co_await std::move(limited);

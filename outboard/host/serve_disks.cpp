@@ -89,7 +89,8 @@ class Exports {
     };
 
     ublk::ServedDisk mark_of(unsigned number, const BlockInfo& info, bool hand_back) const;
-    Task<void> start_one(unsigned number, std::size_t disks, std::optional<ublk::ServedDevice> left_behind,
+    std::size_t share_of(const std::vector<unsigned>& disks, const LeftBehind& left_behind) const;
+    Task<void> start_one(unsigned number, std::size_t share, std::optional<ublk::ServedDevice> left_behind,
                          bool hand_back);
     Task<void> stop_all();
     Task<void> undo_start();
@@ -119,8 +120,8 @@ Task<void> Exports::start(const std::vector<unsigned>& disks, const LeftBehind& 
     try {
         for (const unsigned number : disks) {
             const ublk::ServedDevice* const old = of_disk(left_behind, number);
-            Task<void> starting =
-                start_one(number, disks.size(), old ? std::optional(*old) : std::nullopt, hand_back);
+            Task<void> starting = start_one(number, share_of(disks, left_behind),
+                                            old ? std::optional(*old) : std::nullopt, hand_back);
             co_await std::move(starting);
         }
     } catch (...) {
@@ -128,21 +129,35 @@ Task<void> Exports::start(const std::vector<unsigned>& disks, const LeftBehind& 
     }
     if (!failure)
         co_return;
+    if (const std::exception_ptr first = this->failure())
+        failure = first;
     Task<void> undoing = undo_start();
     co_await std::move(undoing);
     std::rethrow_exception(failure);
 }
 
-Task<void> Exports::start_one(unsigned number, std::size_t disks,
+/// Several disks of a controller may share its queues: how many each has that is new. One that was left
+/// behind keeps its number.
+std::size_t Exports::share_of(const std::vector<unsigned>& disks, const LeftBehind& left_behind) const {
+    std::size_t free = host_->disk(disks.front()).info().max_queues;
+    std::size_t fresh = 0;
+    for (const unsigned number : disks) {
+        if (const ublk::ServedDevice* const old = of_disk(left_behind, number))
+            free -= std::min<std::size_t>(free, old->info.queues);
+        else
+            ++fresh;
+    }
+    return std::max<std::size_t>(1, free / std::max<std::size_t>(1, fresh));
+}
+
+Task<void> Exports::start_one(unsigned number, std::size_t share,
                               std::optional<ublk::ServedDevice> left_behind, bool hand_back) {
     BlockDevice& disk = host_->disk(number);
     const BlockInfo& info = disk.info();
-    // Several disks of a controller may share its queues.
-    const std::size_t most = std::max<std::size_t>(1, info.max_queues / disks);
     ublk::ExportOptions options;
     options.disk = mark_of(number, info, hand_back);
     options.queue_depth = options_->queue_depth;
-    options.queues = static_cast<std::uint16_t>(std::min<std::size_t>(wanted_queues(*options_), most));
+    options.queues = static_cast<std::uint16_t>(std::min<std::size_t>(wanted_queues(*options_), share));
     options.batch = options_->batch;
     options.prepare_thread = secure_thread;
     Task<std::unique_ptr<ublk::UblkExport>> starting =
@@ -205,13 +220,23 @@ Task<void> Exports::undo_start() {
 
 Task<void> Exports::end(StopSignals& signals) {
     std::vector<std::string> names;
-    for (const Served& one : served_)
+    for (const Served& one : served_) {
+        // What ends from here on is no reason to stop the loop, and with it this.
+        one.exported->expect_end();
         names.push_back(one.exported->disk_name());
-    Task<void> draining =
-        drain_disks(*loop_, signals, std::move(names), options_->grace, options_->driver.report);
-    co_await std::move(draining);
+    }
+    std::exception_ptr failure;
+    try {
+        Task<void> draining =
+            drain_disks(*loop_, signals, std::move(names), options_->grace, options_->driver.report);
+        co_await std::move(draining);
+    } catch (...) {
+        failure = std::current_exception();
+    }
     Task<void> stopping = stop_all();
     co_await std::move(stopping);
+    if (failure)
+        std::rethrow_exception(failure);
 }
 
 /// Serves disks of an open device; on return their queues are gone.
@@ -237,8 +262,14 @@ Task<void> serve(RunLoop& loop, StopSignals& signals, Exports& exports, const st
     }
     if (!failure)
         failure = exports.failure();
-    Task<void> ending = exports.end(signals);
-    co_await std::move(ending);
+    try {
+        Task<void> ending = exports.end(signals);
+        co_await std::move(ending);
+    } catch (...) {
+        // What follows from the first failure is not the news.
+        if (!failure)
+            failure = std::current_exception();
+    }
     if (failure)
         std::rethrow_exception(failure);
 }

@@ -142,6 +142,29 @@ TEST(BlockBench, EndsEarlyWhenToldTo) {
     EXPECT_EQ(result->blocks_verified, 0U);
 }
 
+TEST(BlockBench, DoesNotTouchMoreThanItsRangeWithManyThreads) {
+    RunLoop loop;
+    MemoryDisk disk;
+    BlockDevice* const disks[] = {&disk};
+    BlockBenchOptions options = short_run();
+    options.random = false;
+    options.read_percent = 0;
+    options.size = 8192;
+    EXPECT_THROW(static_cast<void>(run_block_benches(loop, disks, options, {.threads = 3})), Error);
+    EXPECT_TRUE(disk.seen.empty());
+}
+
+TEST(BlockBench, SpacesRequestsByItsRate) {
+    RunLoop loop;
+    MemoryDisk disk;
+    BlockBenchOptions options = short_run();
+    options.duration = 100ms;
+    options.rate = 200;
+    const auto result = run_block_bench(loop, disk, options);
+    EXPECT_GE(result->requests, 15U);
+    EXPECT_LE(result->requests, 21U);
+}
+
 TEST(BlockBench, StaysInItsRangeAndWritesInOrder) {
     RunLoop loop;
     MemoryDisk disk;

@@ -23,17 +23,21 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-sim::ahci::Options two_disks() {
+/// `reset_time`: from a reset of a disk to its being ready.
+sim::ahci::Options two_disks(Duration reset_time) {
     sim::ahci::Options options;
     options.ports.resize(3);
-    for (const unsigned port : {0U, 2U})
+    for (const unsigned port : {0U, 2U}) {
         options.ports[port] = {
             .disk = {.storage = {.size = 64 << 20}, .serial = port == 0 ? "first" : "second"}};
+        options.ports[port]->disk.reset_time = reset_time;
+    }
     return options;
 }
 
 class FaultyAhci final : public test::AhciPlace {
   public:
+    explicit FaultyAhci(Duration reset_time = {}) : model_(two_disks(reset_time)) {}
     std::unique_ptr<Device> open() override {
         return Device::open("vfio-user:" + server_.server().path().string());
     }
@@ -54,7 +58,7 @@ class FaultyAhci final : public test::AhciPlace {
     sim::ahci::Hba& hba() { return model_; }
 
   private:
-    sim::ahci::Hba model_{two_disks()};
+    sim::ahci::Hba model_;
     test::SocketDirectory directory_;
     sim::ServerThread server_{model_, {.socket = directory_.path("ahci"), .log = {}}};
 };
@@ -227,6 +231,112 @@ TEST_F(AhciFaults, AQueueDoesNotGoOnWhenItsDiskIsBack) {
     EXPECT_EQ(read(), BlockStatus::removed);
     ours.open("first");
     expect_good_read();
+}
+
+// ---- disks that take their time after a reset ----
+
+/// Both disks have a queue; each block holds its number, version 1.
+class AhciSlowReset : public ::testing::Test {
+  protected:
+    AhciSlowReset() {
+        for (std::size_t disk = 0; disk < 2; ++disk) {
+            ours.open(disk);
+            for (std::uint64_t block = 0; block < 8; ++block) {
+                test::fill_block(memory(disk, block).bytes(), 100 * disk + block, 1);
+                EXPECT_EQ(ours.run(BlockOperation::write, block * 512, memory(disk, block)), BlockStatus::ok);
+            }
+        }
+        ours.queue.reset();
+        for (std::size_t disk = 0; disk < 2; ++disk)
+            queues[disk] = ours.disk(disk).open_queue(ours.loop);
+        ours.told.clear();
+    }
+    DmaSpan memory(std::size_t disk, std::uint64_t block) const {
+        return ours.memory((16 * disk + block) * 512, 512);
+    }
+    void submit(std::size_t disk, std::uint64_t block) {
+        test::fill_block(memory(disk, block).bytes(), 0, 99);
+        data[disk][block] = memory(disk, block);
+        BlockRequest& request = requests[disk][block];
+        request = {};
+        request.offset = block * 512;
+        request.length = 512;
+        request.data = {&data[disk][block], 1};
+        BlockRequest* const one = &request;
+        ASSERT_EQ(queues[disk]->submit({&one, 1}), 1U);
+        ++outstanding;
+    }
+    /// Looks at both queues without a pause, as a user who polls does.
+    void look() {
+        for (const auto& queue : queues) {
+            BlockRequest* finished = nullptr;
+            outstanding -= queue->reap({&finished, 1});
+        }
+        ours.loop.turn(Clock::now());
+    }
+    bool told(std::string_view text) const {
+        return std::ranges::any_of(
+            ours.told, [&](const std::string& line) { return line.find(text) != std::string::npos; });
+    }
+    void expect_all_good() {
+        const TimePoint limit = Clock::now() + 20s;
+        while (outstanding != 0 && Clock::now() < limit)
+            look();
+        ASSERT_EQ(outstanding, 0U);
+        for (std::size_t disk = 0; disk < 2; ++disk)
+            for (std::uint64_t block = 0; block < 8; ++block) {
+                if (requests[disk][block].length == 0)
+                    continue;
+                EXPECT_EQ(requests[disk][block].status, BlockStatus::ok) << disk << ", " << block;
+                EXPECT_TRUE(test::block_is(memory(disk, block).bytes(), 100 * disk + block, 1))
+                    << disk << ", " << block;
+            }
+    }
+
+    std::shared_ptr<FaultyAhci> place = std::make_shared<FaultyAhci>(60ms);
+    test::OurAhci ours{place};
+    std::array<std::unique_ptr<BlockQueue>, 2> queues;
+    std::array<std::array<BlockRequest, 8>, 2> requests;
+    std::array<std::array<DmaSpan, 8>, 2> data;
+    std::size_t outstanding = 0;
+};
+
+TEST_F(AhciSlowReset, WhatComesDuringAResetOfTheDiskWaits) {
+    place->faults().order(FaultKind::completion_drop);
+    submit(0, 0);
+    const TimePoint limit = Clock::now() + 10s;
+    while (!told("the disk is reset") && Clock::now() < limit)
+        look();
+    for (std::uint64_t block = 1; block < 8; ++block) {
+        submit(0, block);
+        for (const TimePoint next = Clock::now() + 5ms; Clock::now() < next;)
+            look();
+    }
+    expect_all_good();
+}
+
+TEST_F(AhciSlowReset, AResetOfTheHbaFinishesNothingThatWasNotDone) {
+    for (int round = 0; round < 3; ++round) {
+        for (std::size_t disk = 0; disk < 2; ++disk) {
+            place->faults().order(FaultKind::completion_drop);
+            submit(disk, 0);
+            submit(disk, 1);
+        }
+        // The first disk's own reset does not help.
+        place->faults().order(FaultKind::reset_failure);
+        const TimePoint limit = Clock::now() + 10s;
+        while (!told("the HBA is reset") && Clock::now() < limit)
+            look();
+        EXPECT_TRUE(told("the HBA is reset"));
+        for (std::uint64_t block = 2; block < 8; ++block)
+            for (std::size_t disk = 0; disk < 2; ++disk) {
+                submit(disk, block);
+                for (const TimePoint next = Clock::now() + 5ms; Clock::now() < next;)
+                    look();
+            }
+        expect_all_good();
+        ours.told.clear();
+    }
 }
 
 }  // namespace

@@ -79,7 +79,7 @@ Task<void> Controller::start() {
     device_.set_bus_master(true);
     choose_interrupts();
     make_ports();
-    Task<void> linking = bring_up_link();
+    Task<void> linking = bring_up_link(link_limit, [](const Port&) { return true; });
     co_await std::move(linking);
     for (Place& place : places_) {
         try {
@@ -92,8 +92,9 @@ Task<void> Controller::start() {
             tell(error.what());
             continue;
         }
-        if (place.port->ready())
+        if (place.port->raised())
             place.disk = std::make_unique<Disk>(*place.port, device_.arena(), loop_);
+        place.port->restart();
     }
     bell_watch_.emplace(loop_, bell_.get());
     attention_service_ = serve_attention();
@@ -192,20 +193,23 @@ void Controller::make_ports() {
     }
 }
 
-/// Powers all disks, those with staggered spin-up one after the other, and waits for the links that come up.
-Task<void> Controller::bring_up_link() {
+/// Powers all disks, those with staggered spin-up one after the other, and waits for the links of those that
+/// are expected.
+Task<void> Controller::bring_up_link(Duration limit, bool (*expected)(const Port&)) {
     const bool staggered = capabilities_[Capabilities::staggered_spin_up];
     for (Place& place : places_) {
         place.port->prepare();
-        if (staggered) {
-            Task<bool> waiting = place.port->wait_for_disk(link_limit);
+        if (staggered && expected(*place.port)) {
+            Task<bool> waiting = place.port->wait_for_disk(limit);
             co_await std::move(waiting);
         }
     }
     if (staggered)
         co_return;
-    const TimePoint end = Clock::now() + link_limit;
-    const auto up = [](const Place& place) { return place.port->link_up(); };
+    const TimePoint end = Clock::now() + limit;
+    const auto up = [expected](const Place& place) {
+        return place.port->link_up() || !expected(*place.port);
+    };
     while (!std::ranges::all_of(places_, up) && Clock::now() < end)
         co_await loop_.sleep_for(poll_interval);
 }

@@ -49,7 +49,7 @@ class Controller final : public Driver {
     // Bringing up.
     Task<void> take_from_firmware();
     Task<void> reset_hba();
-    Task<void> bring_up_link();
+    Task<void> bring_up_link(Duration limit, bool (*expected)(const Port&));
     void make_ports();
     void choose_interrupts();
     void use_interrupts(bool on) noexcept;

@@ -3,11 +3,23 @@
 #include "outboard/drivers/ahci/controller.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <exception>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 namespace outboard::ahci {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// How long a disk has for its link after a reset of the HBA.
+constexpr Duration reset_link_limit = 1s;
+
+}  // namespace
 
 Task<void> Controller::serve_attention() {
     for (;;) {
@@ -75,7 +87,8 @@ Task<bool> Controller::bring_up_again() {
     try {
         Task<void> resetting = reset_hba();
         co_await std::move(resetting);
-        Task<void> linking = bring_up_link();
+        Task<void> linking =
+            bring_up_link(reset_link_limit, [](const Port& port) { return port.expects_disk(); });
         co_await std::move(linking);
     } catch (const outboard::Error& error) {
         tell(error.what());
@@ -87,7 +100,7 @@ Task<bool> Controller::bring_up_again() {
         try {
             Task<void> bringing = place.port->bring_up();
             co_await std::move(bringing);
-            any = any || place.port->ready();
+            any = any || place.port->raised();
         } catch (const outboard::Error& error) {
             tell(error.what());
             failed.push_back(place.port.get());

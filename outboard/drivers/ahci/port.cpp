@@ -238,7 +238,9 @@ void Port::on_interrupt() noexcept {
     const auto interrupts = registers_.read<PortInterrupts>();
     if (all_ones(interrupts))
         return;  // the next look at the clock sees the removal
-    registers_.write(interrupts);
+    // Others are set-up commands', which look at them themselves.
+    registers_.write(state_ == State::ready ? interrupts
+                                            : Value<PortInterrupts>(interrupts.raw() & link_interrupts));
     if (state_ == State::ready) {
         // What ended well before an error has ended well.
         if (issued_ != 0)
@@ -289,7 +291,9 @@ void Port::ended(unsigned index) noexcept {
     Slot& slot = slots_[index];
     const BlockRequest& request = *slot.request;
     const bool stable = request.operation != BlockOperation::write || !request.force_unit_access || !cache_;
-    if (!stable && !native_fua_ && slot.step == Step::whole) {
+    // A queued command carries the wish; one that was sent singly only where the disk has such a command.
+    const bool asked = issued_queued_ || identity_->force_unit_access;
+    if (!stable && !asked && slot.step == Step::whole) {
         slot.step = Step::flush_behind;
         if (prepare_slot(index))
             return;

@@ -71,15 +71,17 @@ class Port {
     bool link_up() const noexcept { return link_is_up(registers_); }
     /// Until the link is up. False when it is not in time.
     Task<bool> wait_for_disk(Duration limit) { return wait_for_link(access(), limit); }
-    /// It has a disk that works.
-    bool ready() const noexcept { return state_ == State::ready; }
+    /// bring_up() has found a disk, and restart() puts it to work.
+    bool raised() const noexcept { return raised_; }
+    /// It had a disk that is not known to have been taken away.
+    bool expects_disk() const noexcept { return identity_ && !gone_ && state_ != State::lost; }
     /// Finds out what is behind the port, and sets it up. Without a disk that can be driven it is empty
-    /// afterwards, and has told why. A port that had a disk takes only the same one. Throws Error when what
-    /// is there does not answer as it must.
+    /// afterwards, and has told why. Nothing goes to the disk before restart(). A port that had a disk takes
+    /// only the same one. Throws Error when what is there does not answer as it must.
     Task<void> bring_up();
     /// The HBA is going to be reset: commands end there without an answer.
     void interrupt_commands() noexcept;
-    /// After bring_up() of a port whose commands were interrupted.
+    /// After bring_up(): puts the disk to work, with what was interrupted first.
     void restart() noexcept;
     /// Puts right what call() was about. Throws Error when only a reset of the HBA can.
     Task<void> attend();
@@ -146,6 +148,7 @@ class Port {
     ata::TaskFile task_of(unsigned index, bool queued) const noexcept;
     bool prepare_slot(unsigned index) noexcept;
     void start_ready() noexcept;
+    Task<void> raise();
     void issue(std::uint32_t slots, bool queued) noexcept;
     void choose_completion() noexcept;
     void enable_interrupts() const noexcept;
@@ -195,6 +198,7 @@ class Port {
     bool native_fua_ = false;  ///< a write can ask for it by itself
     bool cache_ = false;       ///< a flush is needed for data to be stable
     bool gone_ = false;        ///< for the queue that is open: it was there when that was opened
+    bool raised_ = false;      ///< brought up, and not yet at work
 
     std::array<Slot, 32> slots_;
     std::uint32_t used_ = 0;          ///< slots with a request

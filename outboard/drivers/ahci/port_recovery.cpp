@@ -55,12 +55,29 @@ Task<void> Port::bring_up() {
         co_return;
     registers_.write(Value<PortInterruptEnable>(0));
     wanting_ = false;
-    state_ = State::empty;
+    raised_ = false;
+    // Not empty: requests that come meanwhile wait for restart().
+    state_ = State::stopped;
     clear_errors(access());
-    if (!link_is_up(registers_)) {
-        registers_.write(Value<PortInterruptEnable>(link_interrupts));
-        co_return;
+    std::exception_ptr failure;
+    try {
+        Task<void> raising = raise();
+        co_await std::move(raising);
+    } catch (...) {
+        failure = std::current_exception();
     }
+    if (!raised_) {
+        // One that had a disk, and does not answer, is the controller's to reset.
+        state_ = failure && identity_ ? State::stopped : State::empty;
+        registers_.write(Value<PortInterruptEnable>(link_interrupts));
+    }
+    if (failure)
+        std::rethrow_exception(failure);
+}
+
+Task<void> Port::raise() {
+    if (!link_is_up(registers_))
+        co_return;
     Task<void> waiting = wait_until_ready(access());
     co_await std::move(waiting);
     const std::uint32_t signature = registers_.read<Signature>().raw();
@@ -82,7 +99,6 @@ Task<void> Port::bring_up() {
         });
         Task<bool> stopping = stop_commands(access());
         co_await std::move(stopping);
-        registers_.write(Value<PortInterruptEnable>(link_interrupts));
         co_return;
     }
     const bool first = !identity_;
@@ -106,10 +122,12 @@ Task<void> Port::bring_up() {
                 static_cast<std::uint32_t>(std::min<std::uint64_t>(sectors * sector, limit - limit % sector));
         }
         native_fua_ = queued_ || identity_->force_unit_access;
+        // What a power cycle may change stays as users were told.
+        if (!options_.write_cache && identity_->write_cache)
+            options_.write_cache = identity_->write_cache_enabled;
     }
     clear_errors(access());
-    state_ = State::ready;
-    enable_interrupts();
+    raised_ = true;
 }
 
 /// What a reset undoes.
@@ -296,7 +314,7 @@ Task<void> Port::reset_disk() {
     }
     Task<void> coming = bring_up();
     co_await std::move(coming);
-    if (state_ == State::ready)
+    if (raised_)
         tell([&] { return fmt::format("{} works again after a reset", name_); });
     restart();
 }
@@ -338,6 +356,8 @@ void Port::failed(unsigned index, std::uint8_t status, std::uint8_t error) noexc
 
 /// Prepares whatever has a request: set-up commands have used the first slot meanwhile.
 void Port::restart() noexcept {
+    if (std::exchange(raised_, false))
+        state_ = State::ready;
     if (state_ == State::empty && identity_ && !gone_)
         disk_left();
     if (state_ != State::ready)
@@ -350,6 +370,8 @@ void Port::restart() noexcept {
         if ((used_ & bit(index)) == 0)
             continue;
         Slot& slot = slots_[index];
+        // The data goes with the flush once more: a reset may have cost the disk its cache.
+        slot.step = Step::whole;
         const bool timed_out = std::exchange(slot.timed_out, false);
         if (timed_out && slot.attempt >= attempts_timed_out)
             give_back(index, BlockStatus::timed_out);
@@ -366,6 +388,8 @@ void Port::interrupt_commands() noexcept {
     if (state_ == State::ready) {
         state_ = State::stopped;
         count_tries(0);
+    } else if (state_ == State::stopped) {
+        count_tries(trouble_.timed_out);
     }
     wanting_ = false;
     trouble_ = {};
@@ -431,10 +455,10 @@ Task<void> Port::disk_came() {
         // The others go on; whoever opens it tries again.
         tell([&] { return std::string(error.what()); });
         state_ = State::empty;
-        co_return;
     }
-    if (state_ == State::ready)
+    if (raised_)
         tell([&] { return fmt::format("{}: the disk {} is back", name_, identity_->serial); });
+    restart();
 }
 
 }  // namespace outboard::ahci

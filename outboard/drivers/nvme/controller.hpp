@@ -104,6 +104,8 @@ class Controller final : public Driver {
     bool write_cache_ = false;
     bool usable_ = false;  ///< enabled and configured
     bool lost_ = false;
+    static constexpr unsigned most_failures = 3;
+    unsigned failures_ = 0;  ///< to put things right, since a queue was put to work again
     bool at_rest_ = false;
 
     std::vector<std::unique_ptr<Namespace>> namespaces_;

@@ -23,7 +23,10 @@ Task<void> Controller::serve_attention() {
             tell(error.what());
             failed = true;
         }
-        if (failed) {
+        // Resets that get no queue going again would go on for ever.
+        if (failed && ++failures_ > most_failures) {
+            give_up();
+        } else if (failed) {
             Task<void> recovering = recover();
             co_await std::move(recovering);
         }
@@ -54,6 +57,7 @@ Task<void> Controller::attend() {
         Task<void> creating = create_queue(*lending.queue);
         co_await std::move(creating);
         lending.queue->resume();
+        failures_ = 0;
     }
     if (const auto event = admin_.take_event()) {
         Task<void> handling = handle_event(*event);

@@ -80,9 +80,13 @@ void IoQueue::open(RunLoop& loop, const Target& target) {
 }
 
 void IoQueue::close() noexcept {
+    leave_loop();
+    target_ = nullptr;
+}
+
+void IoQueue::leave_loop() noexcept {
     listener_ = {};
     watch_.reset();
-    target_ = nullptr;
 }
 
 /// What it waits for wakes the loop; the loop's pollers, which call reap, do the rest.

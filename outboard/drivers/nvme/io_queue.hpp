@@ -105,6 +105,8 @@ class IoQueue {
     void open(RunLoop& loop, const Target& target);
     /// Every request has been reaped.
     void close() noexcept;
+    /// As in BlockQueue.
+    void leave_loop() noexcept;
 
     // As in BlockQueue.
     std::size_t submit(std::span<BlockRequest* const> requests) noexcept;

@@ -58,6 +58,7 @@ class NamespaceQueue final : public BlockQueue {
         return queue_.submit(requests);
     }
     std::size_t reap(std::span<BlockRequest*> finished) noexcept override { return queue_.reap(finished); }
+    void leave_loop() noexcept override { queue_.leave_loop(); }
     TimePoint next_reap(TimePoint now) const noexcept override { return queue_.next_reap(now); }
 
   private:

@@ -61,6 +61,10 @@ void DiskQueue::open(RunLoop& loop) {
 void DiskQueue::close() noexcept {
     if (state_.load(std::memory_order_acquire) != State::running)
         follow();
+    leave_loop();
+}
+
+void DiskQueue::leave_loop() noexcept {
     listener_ = {};
     watch_.reset();
 }
@@ -249,7 +253,7 @@ std::size_t DiskQueue::reap(std::span<BlockRequest*> finished) noexcept {
     std::size_t count = finished_.empty() ? 0 : pop_finished(finished);
     if (state_.load(std::memory_order_relaxed) == State::running && !broken_) [[likely]] {
         count += consume(finished.subspan(count));
-        if (!waiting_.empty()) [[unlikely]]
+        if (!broken_ && !waiting_.empty()) [[unlikely]]
             start_waiting();
         if (count == 0 && outstanding_ != 0)
             look_at_clock();

@@ -96,6 +96,7 @@ class DiskQueue final : public BlockQueue {
     void open(RunLoop& loop);
     /// Every request has been reaped.
     void close() noexcept;
+    void leave_loop() noexcept override;
 
     std::size_t submit(std::span<BlockRequest* const> requests) noexcept override;
     std::size_t reap(std::span<BlockRequest*> finished) noexcept override;

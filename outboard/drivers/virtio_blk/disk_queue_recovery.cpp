@@ -134,6 +134,8 @@ void DiskQueue::restart_requests() noexcept {
         if (!slot.request)
             continue;
         const bool timed_out = slot.timed_out;
+        slot.flushing =
+            false;  // the data goes with the flush once more: a reset may have cost the disk its cache
         ++slot.attempt;
         if (slot.attempt >= (timed_out ? attempts_timed_out : attempts_interrupted))
             give_back(index, timed_out ? BlockStatus::timed_out : BlockStatus::device_error);

@@ -122,8 +122,11 @@ Task<void> Disk::bring_up_again() {
                                .cause = std::move(cause),
                                .remedy = {}});
     };
-    // Requests that waited must not reach another disk.
-    if (transport_.features() != features_ || read_configuration(transport_) != configuration_)
+    // Requests that waited must not reach another disk. One that has grown is the same.
+    DiskConfiguration now = read_configuration(transport_);
+    if (now.sectors >= limits_.capacity >> sector_shift)
+        configuration_.sectors = now.sectors;
+    if (transport_.features() != features_ || now != configuration_)
         refuse("it is another disk, or has changed, after a reset");
     if (switch_write_cache() != write_cache_)
         refuse("its write cache is switched otherwise after a reset");

@@ -81,7 +81,7 @@ Task<void> QueueService::serve_here() {
 void QueueService::refused(int error) noexcept {
     int none = 0;
     error_.compare_exchange_strong(none, error);
-    if (fetched_.load())
+    if (fetched_.load() && !end_expected_.load())
         home_.stop();
 }
 

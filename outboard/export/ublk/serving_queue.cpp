@@ -103,8 +103,10 @@ TimePoint ServingQueue::poll(TimePoint now) noexcept {
         pausing_ = false;
         return table_.has_more() || !room ? now : queue_->next_reap(now);
     }
-    if (!pausing_)
+    if (!pausing_) {
         linger_.pause_begins(now);
+        static_cast<void>(queue_->next_reap(now));  // which learns of the pause
+    }
     pausing_ = true;
     return now < linger_.until() ? now : TimePoint::max();
 }

@@ -52,7 +52,11 @@ class ServingQueue final : private Poller {
     /// Waits until no command is with the kernel and no request with the disk: the device was stopped.
     Task<void> retirement();
     /// Ends the work of a queue that cannot retire any more: it is not destroyed then, nor its buffers.
-    void leave() noexcept { loop_->remove_poller(*this); }
+    /// Called on its thread, whose loop may go afterwards.
+    void leave() noexcept {
+        loop_->remove_poller(*this);
+        queue_->leave_loop();
+    }
     bool retired() const noexcept { return exchange_->is_over() && table_.outstanding() == 0; }
 
   private:

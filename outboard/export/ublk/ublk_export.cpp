@@ -91,6 +91,7 @@ Task<void> UblkExport::create(BlockDevice& disk, const ExportOptions& options) {
     }
     if (!failure)
         co_return;
+    failure = first_cause(failure);
     Task<void> cleaning = stop();
     co_await std::move(cleaning);
     std::rethrow_exception(failure);
@@ -99,13 +100,30 @@ Task<void> UblkExport::create(BlockDevice& disk, const ExportOptions& options) {
 Task<void> UblkExport::take_over(BlockDevice& disk, const ExportOptions& options, const ServedDevice& old,
                                  bool stable_writes) {
     info_ = old.info;
-    Task<void> begun = control_->start_recovery(info_.device_id);
-    co_await std::move(begun);
-    Task<void> starting = start_queues(disk, options, stable_writes);
-    co_await std::move(starting);
-    Task<void> ended = control_->end_recovery(info_.device_id, ::getpid());
-    co_await std::move(ended);
+    std::exception_ptr failure;
+    try {
+        Task<void> begun = control_->start_recovery(info_.device_id);
+        co_await std::move(begun);
+        Task<void> starting = start_queues(disk, options, stable_writes);
+        co_await std::move(starting);
+        Task<void> ended = control_->end_recovery(info_.device_id, ::getpid());
+        co_await std::move(ended);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure)
+        std::rethrow_exception(first_cause(failure));
     taken_over_ = true;
+}
+
+/// A queue that fails cancels what the main loop runs: that is not what the user is to read.
+std::exception_ptr UblkExport::first_cause(std::exception_ptr seen) {
+    try {
+        require_intact();
+    } catch (...) {
+        return std::current_exception();
+    }
+    return seen;
 }
 
 Task<void> UblkExport::start_queues(BlockDevice& disk, const ExportOptions& options, bool stable_writes) {
@@ -143,9 +161,13 @@ void UblkExport::require_intact() {
         queue->require_intact();
 }
 
-Task<void> UblkExport::stop() {
+void UblkExport::expect_end() noexcept {
     for (const std::unique_ptr<QueueService>& queue : queues_)
         queue->expect_end();
+}
+
+Task<void> UblkExport::stop() {
+    expect_end();
     // A queue that is just being started would ask for requests after the end.
     Task<void> settling = settle();
     co_await std::move(settling);

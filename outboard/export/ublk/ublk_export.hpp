@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -75,6 +76,8 @@ class UblkExport {
     /// Ends it: requests in flight are finished, later ones fail, the disk and its number go. When somebody
     /// has the disk open still, the kernel removes the rest with the last user.
     Task<void> stop();
+    /// stop() will follow: that queues end is no reason any more to stop the loop.
+    void expect_end() noexcept;
 
   private:
     UblkExport(RunLoop& loop, Control& control) noexcept : loop_(&loop), control_(&control) {}
@@ -83,6 +86,7 @@ class UblkExport {
                          bool stable_writes);
     Task<void> start_queues(BlockDevice& disk, const ExportOptions& options, bool stable_writes);
     Task<void> settle();
+    std::exception_ptr first_cause(std::exception_ptr seen);
 
     RunLoop* loop_;
     Control* control_;

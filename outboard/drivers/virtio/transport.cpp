@@ -41,8 +41,8 @@ RegionIndex bar(const Structure& structure) {
 
 Layout find_layout_of(Device& device) {
     std::array<std::byte, config_space_bytes> bytes{};
-    for (std::uint16_t offset = 0; offset < bytes.size(); offset += 4) {
-        const Le32 word = device.config().read32(offset);
+    for (std::size_t offset = 0; offset < bytes.size(); offset += 4) {
+        const Le32 word = device.config().read32(static_cast<std::uint16_t>(offset));
         std::memcpy(&bytes[offset], &word, sizeof word);
     }
     std::array<std::uint64_t, bar_count> sizes{};

@@ -128,8 +128,9 @@ void Disk::make_queues() {
                                .cause = std::string(limits.error()),
                                .remedy = {}});
     limits_ = *limits;
-    unsigned count = std::min<unsigned>(std::max(configuration_.queues, 1U), transport_.queue_count());
-    count = std::clamp(count, 1U, std::max(options_.queues, 1U));
+    const unsigned offered =
+        std::min<unsigned>(std::max(configuration_.queues, 1U), transport_.queue_count());
+    auto count = static_cast<std::uint16_t>(std::clamp(offered, 1U, std::max(options_.queues, 1U)));
     transport_.enable_interrupts(count, options_.completion != CompletionMode::poll);
     const bool line = transport_.interrupt_kind() == InterruptKind::intx;
     // A level-triggered line is served by one thread.

@@ -126,7 +126,9 @@ void QueueService::abandon(std::unique_ptr<QueueService> service) noexcept {
     service->thread_.reset();
     service->task_ = {};
     if (service->left_.load())
-        static_cast<void>(service.release());
+        // Its buffers and its queue stay, for the kernel and the disk still use them.
+        [[maybe_unused]]
+        const QueueService* const left = service.release();
 }
 
 }  // namespace outboard::ublk

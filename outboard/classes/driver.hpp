@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -87,5 +88,9 @@ struct DriverDescription {
         return dma_bytes + options.queues * dma_bytes_per_queue;
     }
 };
+
+/// For a driver that cannot drive what it was given: throws Error (kind unsupported) that names the device,
+/// says why, and what to do where there is something.
+[[noreturn]] void refuse_device(const std::string& name, std::string cause, std::string remedy = {});
 
 }  // namespace outboard

@@ -26,14 +26,6 @@ constexpr Duration busy_handoff_limit = 2s;
 constexpr Duration link_limit = 100ms;
 constexpr Duration poll_interval = 1ms;
 
-[[noreturn]] void refuse(const std::string& name, std::string cause) {
-    throw outboard::Error({.kind = ErrorKind::unsupported,
-                           .action = "drive",
-                           .subject = name,
-                           .cause = std::move(cause),
-                           .remedy = {}});
-}
-
 }  // namespace
 
 Controller::Controller(Device& device, RunLoop& loop, DriverOptions options)
@@ -49,9 +41,9 @@ Controller::Controller(Device& device, RunLoop& loop, DriverOptions options)
     if (!bell_)
         throw_errno(errno, "create", "an eventfd for an AHCI controller");
     if (gone())
-        refuse(name_, "its registers read as all ones: it was removed, or has no power");
+        refuse_device(name_, "its registers read as all ones: it was removed, or has no power");
     if (implemented_ == 0)
-        refuse(name_, "it has no ports");
+        refuse_device(name_, "it has no ports");
     if (options_.command_timeout)
         limits_.command = *options_.command_timeout;
     if (options_.reset_timeout)

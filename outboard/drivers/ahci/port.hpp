@@ -195,10 +195,9 @@ class Port {
     std::uint32_t max_transfer_ = 0;
     std::uint32_t max_discard_ = 0;
     unsigned sector_shift_ = 9;
-    bool native_fua_ = false;  ///< a write can ask for it by itself
-    bool cache_ = false;       ///< a flush is needed for data to be stable
-    bool gone_ = false;        ///< for the queue that is open: it was there when that was opened
-    bool raised_ = false;      ///< brought up, and not yet at work
+    bool cache_ = false;   ///< a flush is needed for data to be stable
+    bool gone_ = false;    ///< for the queue that is open: it was there when that was opened
+    bool raised_ = false;  ///< brought up, and not yet at work
 
     std::array<Slot, 32> slots_;
     std::uint32_t used_ = 0;          ///< slots with a request

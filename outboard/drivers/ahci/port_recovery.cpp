@@ -121,7 +121,6 @@ Task<void> Port::raise() {
             max_discard_ =
                 static_cast<std::uint32_t>(std::min<std::uint64_t>(sectors * sector, limit - limit % sector));
         }
-        native_fua_ = queued_ || identity_->force_unit_access;
         // What a power cycle may change stays as users were told.
         if (!options_.write_cache && identity_->write_cache)
             options_.write_cache = identity_->write_cache_enabled;
@@ -159,7 +158,7 @@ BlockInfo Port::info() const {
     info.queue_depth = depth_;
     info.max_queues = 1;
     info.volatile_write_cache = cache_;
-    info.force_unit_access = native_fua_;
+    info.force_unit_access = queued_ || identity_->force_unit_access;
     info.rotational = identity_->rotational;
     return info;
 }

@@ -68,12 +68,8 @@ Controller::Controller(Device& device, RunLoop& loop, const ControllerQuirks& qu
                 fmt::format("{}, {} channel", device.name(), channel_names[channel]));
     }
     if (!engines_[0] && !engines_[1])
-        throw outboard::Error(
-            {.kind = ErrorKind::unsupported,
-             .action = "drive",
-             .subject = device.name(),
-             .cause = "neither of its channels is enabled and has registers that can be reached",
-             .remedy = {}});
+        refuse_device(device.name(),
+                      "neither of its channels is enabled and has registers that can be reached");
 }
 
 bool Controller::channel_enabled(unsigned channel) const {

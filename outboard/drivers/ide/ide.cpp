@@ -18,11 +18,8 @@ Task<std::unique_ptr<Driver>> start(Device& device, RunLoop& loop, DriverOptions
     const PciIdentity identity = device.config().identity();
     const ControllerQuirks* quirks = find_controller(identity);
     if (!quirks)
-        throw outboard::Error({.kind = ErrorKind::unsupported,
-                               .action = "drive",
-                               .subject = device.name(),
-                               .cause = "it is no IDE controller",
-                               .remedy = "`outboard list` shows which driver fits a device"});
+        refuse_device(device.name(), "it is no IDE controller",
+                      "`outboard list` shows which driver fits a device");
     auto controller = std::make_unique<Controller>(device, loop, *quirks, std::move(options));
     co_await controller->start();
     co_return std::unique_ptr<Driver>(std::move(controller));

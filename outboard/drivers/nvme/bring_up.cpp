@@ -1,6 +1,7 @@
 #include "outboard/drivers/nvme/bring_up.hpp"
 
 #include "outboard/base/error.hpp"
+#include "outboard/classes/driver.hpp"
 #include "outboard/drivers/nvme/prp.hpp"
 #include "outboard/runtime/deadline.hpp"
 
@@ -104,11 +105,7 @@ Task<ControllerIdentity> identify_controller(ControllerAccess access) {
     co_await std::move(command);
     auto identity = parse_controller(told(access));
     if (!identity)
-        throw outboard::Error({.kind = ErrorKind::unsupported,
-                               .action = "drive",
-                               .subject = access.name,
-                               .cause = std::string(identity.error()),
-                               .remedy = {}});
+        refuse_device(access.name, std::string(identity.error()));
     co_return std::move(*identity);
 }
 

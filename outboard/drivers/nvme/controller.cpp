@@ -21,14 +21,6 @@ constexpr Duration default_shutdown_limit = 10s;
 constexpr std::size_t most_namespaces = 256;
 constexpr unsigned most_queues = 1024;
 
-[[noreturn]] void refuse(const std::string& name, std::string cause) {
-    throw outboard::Error({.kind = ErrorKind::unsupported,
-                           .action = "drive",
-                           .subject = name,
-                           .cause = std::move(cause),
-                           .remedy = {}});
-}
-
 }  // namespace
 
 Controller::Controller(Device& device, RunLoop& loop, DriverOptions options)
@@ -45,11 +37,11 @@ Controller::Controller(Device& device, RunLoop& loop, DriverOptions options)
       page_(device.arena().allocate(identify_bytes, page_bytes)) {
     const auto capabilities = registers_.read<Capabilities>();
     if (all_ones(registers_.read<ControllerStatus>()))
-        refuse(name_, "its registers read as all ones: it was removed, or has no power");
+        refuse_device(name_, "its registers read as all ones: it was removed, or has no power");
     if (!capabilities[Capabilities::nvm_command_set])
-        refuse(name_, "it has not the NVM command set");
+        refuse_device(name_, "it has not the NVM command set");
     if (capabilities[Capabilities::min_page_size] != 0)
-        refuse(name_, "its memory pages have more than 4096 bytes");
+        refuse_device(name_, "its memory pages have more than 4096 bytes");
     limits_.ready = options_.reset_timeout.value_or(
         std::chrono::ceil<std::chrono::milliseconds>(ready_limit(registers_)));
     if (options_.command_timeout)

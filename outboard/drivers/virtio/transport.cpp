@@ -2,6 +2,7 @@
 
 #include "outboard/base/endian.hpp"
 #include "outboard/base/error.hpp"
+#include "outboard/classes/driver.hpp"
 #include "outboard/runtime/deadline.hpp"
 
 #include <algorithm>
@@ -51,11 +52,7 @@ Layout find_layout_of(Device& device) {
             sizes[index] = device.region(region).size();
     const auto layout = find_layout(bytes, sizes);
     if (!layout)
-        throw Error({.kind = ErrorKind::unsupported,
-                     .action = "drive",
-                     .subject = device.name(),
-                     .cause = std::string(layout.error()),
-                     .remedy = {}});
+        refuse_device(device.name(), std::string(layout.error()));
     return *layout;
 }
 
@@ -76,11 +73,7 @@ Transport::Transport(Device& device, RunLoop& loop, Duration reset_limit)
 }
 
 void Transport::refuse(std::string cause, std::string remedy) const {
-    throw Error({.kind = ErrorKind::unsupported,
-                 .action = "drive",
-                 .subject = name_,
-                 .cause = std::move(cause),
-                 .remedy = std::move(remedy)});
+    refuse_device(name_, std::move(cause), std::move(remedy));
 }
 
 Task<void> Transport::reset() {

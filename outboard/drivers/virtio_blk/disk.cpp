@@ -122,11 +122,7 @@ void Disk::make_queues() {
     const auto limits =
         make_limits(configuration_, size, has(features_, virtio::feature::indirect_descriptors));
     if (!limits)
-        throw outboard::Error({.kind = ErrorKind::unsupported,
-                               .action = "drive",
-                               .subject = name_,
-                               .cause = std::string(limits.error()),
-                               .remedy = {}});
+        refuse_device(name_, std::string(limits.error()));
     limits_ = *limits;
     const unsigned offered =
         std::min<unsigned>(std::max(configuration_.queues, 1U), transport_.queue_count());

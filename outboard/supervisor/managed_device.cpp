@@ -207,6 +207,7 @@ Task<std::string> ManagedDevice::attend() {
     last_pong_ = 0;
     HostProcess& host = *host_;
     std::string failure;
+    bool finished = false;
     {
         Task<void> conversation = converse(host);
         Task<void> watching = watch(host, conversation);
@@ -215,15 +216,18 @@ Task<std::string> ManagedDevice::attend() {
         pulse.start();
         try {
             co_await std::move(conversation);
+            finished = true;
         } catch (const Cancelled&) {
-            failure = "the host ended";
+            // Its process has ended.
+            failure.clear();
         } catch (const Error& error) {
-            failure = error.what();
+            // When it closes its end the reason comes in a moment.
+            if (error.kind() != ErrorKind::not_found || said_why_)
+                failure = error.what();
         }
     }
-    // What it said of itself comes before how its process ended.
-    const bool talked = failure != "the host ended";
-    if (!stop_wanted_)
+    said_why_ = false;
+    if (!finished)
         host.kill();
     const std::string what = fmt::format("the end of process {}", host.pid());
     Task<void> ending = host.ended();
@@ -235,7 +239,7 @@ Task<std::string> ManagedDevice::attend() {
         failure =
             fmt::format("process {} hung: it did not answer for {} ms", host.pid(),
                         std::chrono::duration_cast<std::chrono::milliseconds>(settings_.hang_limit).count());
-    else if (!talked)
+    else if (failure.empty())
         failure = fmt::format("process {} ended: {}", host.pid(), how);
     host_.reset();
     co_return failure;
@@ -302,8 +306,10 @@ Task<Message> ManagedDevice::next(HostProcess& host) {
     Task<Packet> coming = host.inbox().next();
     const Packet packet = co_await std::move(coming);
     FromHost message = decode_from_host(packet.text);
-    if (const auto* const failed = std::get_if<Failed>(&message))
+    if (const auto* const failed = std::get_if<Failed>(&message)) {
+        said_why_ = true;
         throw error_of(*failed);
+    }
     auto* const wanted = std::get_if<Message>(&message);
     if (!wanted)
         throw_disobedient(settings_.device.text(), "its host said something out of turn");

@@ -123,6 +123,7 @@ class ManagedDevice {
     std::vector<Export> exports_;
     bool exports_live_ = false;  ///< they were started: users may wait for them
     bool stop_wanted_ = false;
+    bool said_why_ = false;  ///< the host at work has told what ends it
     bool hung_ = false;      ///< the host at work was killed because it did not answer
     std::string replacing_;  ///< why the host at work was ended on purpose
     std::uint64_t last_pong_ = 0;

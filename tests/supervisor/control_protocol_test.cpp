@@ -44,7 +44,7 @@ TEST(ControlProtocol, NoiseIsAnErrorAtMost) {
     const std::string good = R"({"command":"stop","device":"0000:01:00.0","force":true})";
     for (int i = 0; i < 2000; ++i) {
         std::string line = good;
-        for (unsigned changes = random() % 5; changes-- > 0;)
+        for (auto changes = random() % 5; changes-- > 0;)
             line[random() % line.size()] = static_cast<char>(random());
         try {
             static_cast<void>(parse_request(line));

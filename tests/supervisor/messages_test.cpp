@@ -96,7 +96,7 @@ TEST(Messages, NoiseIsAnErrorAtMost) {
     const std::string good = encode(FromHost(Disks{.disks = {{.number = 3, .info = {}}}, .start_us = 12}));
     for (int i = 0; i < 2000; ++i) {
         std::string text = good;
-        for (unsigned changes = random() % 4; changes-- > 0;)
+        for (auto changes = random() % 4; changes-- > 0;)
             text[random() % text.size()] = static_cast<char>(random());
         try {
             static_cast<void>(decode_from_host(text));

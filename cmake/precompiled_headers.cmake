@@ -47,7 +47,7 @@ function(outboard_precompile NAME)
         set(USE -Winvalid-pch -include ${HEADER})
     endif()
     add_custom_command(OUTPUT ${OUTPUT}
-        COMMAND ${COMMAND} -MD -MF ${NAME}.d -MT precompiled/${NAME}.hpp.pch /dev/null -o ${OUTPUT}
+        COMMAND ${COMMAND} -MD -MF ${NAME}.d -MT ${OUTPUT} /dev/null -o ${OUTPUT}
         ${SUM}
         DEPFILE ${CMAKE_BINARY_DIR}/precompiled/${NAME}.d
         WORKING_DIRECTORY ${CMAKE_BINARY_DIR}/precompiled

@@ -60,7 +60,8 @@ void DmaBuffer::release() noexcept {
     span_ = {};
 }
 
-DmaPool::DmaPool(DmaArena& arena, std::size_t block_size, std::size_t count, std::size_t alignment)
+DmaPool::DmaPool(DmaArena& arena, std::size_t block_size, std::size_t count, std::size_t alignment,
+                 DmaContent content)
     : block_size_(block_size), stride_(align_up(block_size, alignment)), count_(count) {
     constexpr std::size_t most = std::numeric_limits<std::uint32_t>::max();
     if (count > most || (stride_ != 0 && count > std::numeric_limits<std::size_t>::max() / stride_))
@@ -69,7 +70,7 @@ DmaPool::DmaPool(DmaArena& arena, std::size_t block_size, std::size_t count, std
                      .subject = {},
                      .cause = fmt::format("{} blocks of {} bytes are too many", count, block_size),
                      .remedy = {}});
-    storage_ = arena.allocate(stride_ * count, alignment);
+    storage_ = arena.allocate(stride_ * count, alignment, content);
     free_.reserve(count);
     for (std::size_t index = count; index > 0; --index)
         free_.push_back(static_cast<std::uint32_t>(index - 1));
@@ -158,7 +159,7 @@ std::uint64_t DmaArena::find_iova(std::uint64_t size, std::uint64_t alignment) c
                  .remedy = "use a smaller arena, or register less memory at once"});
 }
 
-DmaBuffer DmaArena::allocate(std::size_t size, std::size_t alignment) {
+DmaBuffer DmaArena::allocate(std::size_t size, std::size_t alignment, DmaContent content) {
     check_alignment(alignment, backend_->name());
     for (auto piece = free_.begin(); size != 0 && piece != free_.end(); ++piece) {
         const auto [offset, length] = *piece;
@@ -174,7 +175,8 @@ DmaBuffer DmaArena::allocate(std::size_t size, std::size_t alignment) {
         else
             free_.erase(piece);
         const DmaSpan span = span_.part(start, size);
-        std::memset(span.address, 0, size);
+        if (content == DmaContent::zeroes)
+            std::memset(span.address, 0, size);
         return {*this, span, false};
     }
     throw Error(

@@ -63,12 +63,17 @@ class DmaBuffer {
     bool foreign_ = false;
 };
 
+/// What newly allocated DMA memory holds. Its last user is of the same device, so `any` gives nothing away; it
+/// spares the time to write zeroes to what will be written to anyway.
+enum class DmaContent : std::uint8_t { zeroes, any };
+
 /// Equal blocks carved out of one buffer. take and give are constant-time and do not allocate. One thread.
 class DmaPool {
   public:
     /// `count` blocks of `block_size` bytes, each aligned to `alignment` (a power of two). Throws Error when
     /// the arena has no room.
-    DmaPool(DmaArena& arena, std::size_t block_size, std::size_t count, std::size_t alignment);
+    DmaPool(DmaArena& arena, std::size_t block_size, std::size_t count, std::size_t alignment,
+            DmaContent content = DmaContent::zeroes);
 
     /// A free block, or one with length 0 when all are taken. Its content is what the last user left.
     DmaSpan take() noexcept;
@@ -118,9 +123,10 @@ class DmaArena {
     DmaArena(DmaArena&&) = delete;
     DmaArena& operator=(DmaArena&&) = delete;
 
-    /// A zeroed buffer of `size` bytes whose IOVA and address are multiples of `alignment` (a power of two,
-    /// at most max_alignment). Throws Error that says how much was asked for and how much is left.
-    DmaBuffer allocate(std::size_t size, std::size_t alignment = 64);
+    /// A buffer of `size` bytes whose IOVA and address are multiples of `alignment` (a power of two, at most
+    /// max_alignment). Throws Error that says how much was asked for and how much is left.
+    DmaBuffer allocate(std::size_t size, std::size_t alignment = 64,
+                       DmaContent content = DmaContent::zeroes);
 
     /// Makes `memory` of the caller's reachable for the device until the buffer goes. The memory must be
     /// page-aligned, stay mapped, and not be registered twice. Throws Error. Memory that later cannot be

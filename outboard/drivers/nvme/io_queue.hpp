@@ -20,6 +20,7 @@
 #include "outboard/runtime/task.hpp"
 #include "outboard/runtime/wait_judge.hpp"
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -37,7 +38,9 @@ inline constexpr std::uint32_t max_command_bytes = 1U << 20;
 struct Target {
     std::uint32_t namespace_id = 0;
     unsigned block_shift = 9;
-    std::uint64_t capacity = 0;  ///< bytes
+    std::uint64_t block_mask = 511;        ///< of the bytes within a block
+    std::uint64_t capacity = 0;            ///< bytes
+    std::uint64_t max_short_transfer = 0;  ///< the smaller of max_transfer and max_short_bytes
     std::uint32_t max_transfer = 0;
     std::uint32_t max_discard = 0;
     std::uint32_t max_write_zeroes = 0;
@@ -119,8 +122,12 @@ class IoQueue {
   private:
     enum class State : std::uint8_t { running, stopping, parked, restarted, lost };
 
+    /// No completion has this outcome.
+    static constexpr std::uint64_t nothing = ~std::uint64_t{0};
+
     struct Slot {
         BlockRequest* request = nullptr;  ///< null: the slot is free
+        std::uint64_t success = nothing;  ///< Ending::outcome of its completion when all is well
         TimePoint deadline{};             ///< the clock's epoch: not decided yet
         std::uint16_t identifier = 0;  ///< slot in the low byte, above it a number that changes with each use
         std::uint8_t pair = 0;         ///< of pairs_
@@ -133,8 +140,12 @@ class IoQueue {
     BlockStatus fill(SubmissionEntry& entry, std::uint16_t index, const BlockRequest& request) noexcept;
     BlockStatus fill_transfer(SubmissionEntry& entry, std::uint16_t index,
                               const BlockRequest& request) noexcept;
+    void put_transfer(SubmissionEntry& entry, std::uint16_t identifier, const BlockRequest& request,
+                      const DataPointer& data) const noexcept;
     BlockStatus check_range(const BlockRequest& request, std::uint32_t most) const noexcept;
-    void start(BlockRequest& request) noexcept;
+    bool start_short(QueuePair& pair, BlockRequest& request) noexcept;
+    void occupy(QueuePair& pair, std::uint16_t index, BlockRequest& request) noexcept;
+    void start(QueuePair& pair, BlockRequest& request) noexcept;
     bool start_in(std::uint16_t index) noexcept;
     void start_waiting() noexcept;
     void ring_submissions() noexcept;
@@ -144,8 +155,9 @@ class IoQueue {
     std::size_t consume(std::span<BlockRequest*> finished) noexcept;
     std::size_t consume(QueuePair& pair, std::span<BlockRequest*> finished) noexcept;
     std::size_t pop_finished(std::span<BlockRequest*> finished) noexcept;
+    bool unusual(QueuePair& pair, const Ending& ending) noexcept;
     bool is_outstanding(const QueuePair& pair, const Ending& ending) const noexcept;
-    BlockRequest& release(std::uint16_t index) noexcept;
+    BlockRequest& release(QueuePair& pair, std::uint16_t index) noexcept;
     void give_back(std::uint16_t index, BlockStatus status) noexcept;
 
     // What goes wrong (io_queue_recovery.cpp).
@@ -170,32 +182,36 @@ class IoQueue {
         return lists_.iova() + std::uint64_t{index} * list_bytes;
     }
 
-    Attention& attention_;
-    std::uint16_t depth_;
+    // What every call needs comes first, in two cache lines: what only changes with a reset, and the rest.
+    alignas(64) std::atomic<State> state_{State::running};
     bool spin_;
+    std::uint16_t depth_;
+    const Target* target_ = nullptr;
     std::vector<QueuePair> pairs_;
+    std::vector<Slot> slots_;  ///< as many as an identifier can name; those from the depth on stay free
+
+    alignas(64) std::size_t outstanding_ = 0;  ///< taken and not given back
+    RequestChain finished_;
+    std::uint64_t ended_ = 0;
+    std::uint16_t free_count_ = 0;
+    std::uint8_t active_ = 0;  ///< of pairs_: where commands go
+    bool more_ = false;        ///< reap stopped because there was no more room, not because there was nothing
+    unsigned empty_looks_ = 0;
+    std::array<std::uint16_t, largest_entries> free_{};  ///< the first free_count_: slots without a request
+
+    Attention& attention_;
     DmaBuffer lists_;
     RegisterBlock<register_bytes> registers_;
     Duration command_limit_;
     Duration check_interval_;
 
-    std::atomic<State> state_{State::running};
     std::atomic<bool> reset_wanted_{false};
     std::atomic<std::uint32_t> abort_wanted_{no_abort};
     static constexpr std::uint32_t no_abort = ~std::uint32_t{0};
 
-    const Target* target_ = nullptr;
-    std::vector<Slot> slots_;
-    std::vector<std::uint16_t> free_;  ///< slots without a request; its capacity is the depth
-    std::size_t outstanding_ = 0;      ///< taken and not given back
-    RequestChain waiting_;             ///< taken while it was not running
-    RequestChain finished_;
-    std::uint8_t active_ = 0;  ///< of pairs_: where commands go
-    std::uint64_t ended_ = 0;
+    RequestChain waiting_;  ///< taken while it was not running
     /// Learns from being asked when to reap, which changes nothing that a caller sees.
     mutable WaitJudge judge_;
-    bool more_ = false;  ///< reap stopped because there was no more room, not because there was nothing
-    unsigned empty_looks_ = 0;
     TimePoint next_check_{};
 
     Fd own_event_;

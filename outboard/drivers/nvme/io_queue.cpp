@@ -61,6 +61,9 @@ IoQueue::IoQueue(DmaArena& arena, Attention& attention, const IoQueueSetup& setu
       check_interval_(check_interval(setup.command_limit)),
       own_event_(setup.interrupt < 0 ? ::eventfd(0, EFD_CLOEXEC) : -1),
       event_(setup.interrupt < 0 ? own_event_.get() : setup.interrupt) {
+    // What docs/nvme.md says of a queue's memory outside the arena.
+    static_assert(sizeof(IoQueue) + 2 * sizeof(QueuePair) + largest_entries * sizeof(Slot) <= 10 << 10);
+    static_assert(dma_bytes == 552 << 10);
     if (event_ < 0)
         throw_errno(errno, "create", "an eventfd for an I/O queue");
     pairs_.reserve(setup.pairs.size());
@@ -80,6 +83,8 @@ void IoQueue::open(RunLoop& loop, const Target& target) {
 }
 
 void IoQueue::close() noexcept {
+    if (!parking_.running())
+        static_cast<void>(follow());
     leave_loop();
     target_ = nullptr;
 }
@@ -96,8 +101,7 @@ Task<void> IoQueue::listen() {
         if (result < 0)
             break;
     }
-    for (QueuePair& pair : pairs_)
-        pair.interrupts = false;
+    expect_no_interrupt();
 }
 
 // ---- starting ----
@@ -191,9 +195,9 @@ void IoQueue::start(QueuePair& pair, BlockRequest& request) noexcept {
 }
 
 std::size_t IoQueue::submit(std::span<BlockRequest* const> requests) noexcept {
-    if (state_.load(std::memory_order_acquire) != State::running) [[unlikely]]
-        follow();
-    const bool running = state_.load(std::memory_order_relaxed) == State::running;
+    bool running = parking_.running();
+    if (!running) [[unlikely]]
+        running = follow();
     active_ = pairs_.size() > 1 && judge_.look() ? 1 : 0;
     QueuePair& pair = pairs_[active_];
     const std::size_t taken = std::min(requests.size(), depth_ - outstanding_);
@@ -323,10 +327,11 @@ BlockStatus IoQueue::fill(SubmissionEntry& entry, std::uint16_t index, const Blo
 }
 
 std::size_t IoQueue::reap(std::span<BlockRequest*> finished) noexcept {
-    if (state_.load(std::memory_order_acquire) != State::running) [[unlikely]]
-        follow();
+    bool running = parking_.running();
+    if (!running) [[unlikely]]
+        running = follow();
     std::size_t count = finished_.empty() ? 0 : pop_finished(finished);
-    if (state_.load(std::memory_order_relaxed) == State::running) [[likely]] {
+    if (running) [[likely]] {
         count += consume(finished.subspan(count));
         if (count == 0 && outstanding_ != 0)
             look_at_clock();
@@ -346,7 +351,7 @@ std::size_t IoQueue::pop_finished(std::span<BlockRequest*> finished) noexcept {
 }
 
 void IoQueue::absorb() noexcept {
-    if (!target_ || state_.load(std::memory_order_acquire) != State::running)
+    if (!target_ || !parking_.running())
         return;
     std::array<BlockRequest*, 64> taken{};
     std::size_t count = 0;
@@ -390,14 +395,8 @@ TimePoint IoQueue::next_reap(TimePoint now) const noexcept {
         return now;
     if (outstanding_ == 0)
         return TimePoint::max();
-    switch (state_.load(std::memory_order_acquire)) {
-        case State::running:
-            break;
-        case State::parked:
-            return TimePoint::max();
-        default:
-            return now;
-    }
+    if (!parking_.running())
+        return parking_.parked() ? TimePoint::max() : now;
     if (more_ || spin_)
         return now;
     for (const QueuePair& pair : pairs_)

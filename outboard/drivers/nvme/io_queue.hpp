@@ -1,18 +1,14 @@
 // One I/O queue, of one or two queue pairs of the controller: block requests become commands, completions
 // become answers. Plain functions without allocation, exception or lock, used by one thread. What goes wrong
-// is told to the controller, on its own thread, and followed here:
-//
-//     running ──stop()──► stopping ──(queue's thread)──► parked ──resume()──► restarted ──(queue's)──►
-//     running
-//        any ──lose()──► lost: every request ends with `removed`
-//
-// While it is parked the rings belong to the controller's thread. The requests in flight stay where they are
-// until the controller was disabled and enabled again: before, it may still write to their memory.
+// is told to the controller, on its own thread, which parks the queue meanwhile (classes/parking.hpp). The
+// requests in flight stay where they are until the controller was disabled and enabled again: before, it may
+// still write to their memory.
 #pragma once
 
 #include "outboard/base/fd.hpp"
 #include "outboard/classes/attention.hpp"
 #include "outboard/classes/block_device.hpp"
+#include "outboard/classes/parking.hpp"
 #include "outboard/classes/request_chain.hpp"
 #include "outboard/drivers/nvme/prp.hpp"
 #include "outboard/drivers/nvme/queue_pair.hpp"
@@ -75,6 +71,7 @@ class IoQueue {
         largest_entries * (2 * (sizeof(SubmissionEntry) + sizeof(CompletionEntry)) + list_bytes);
     /// How often a command is sent before its request is given up: after an error, after a time-out, and when
     /// resets came between that it did not cause.
+    /// Each is counted by itself.
     static constexpr unsigned attempts = 3;
     static constexpr unsigned attempts_timed_out = 2;
     static constexpr unsigned attempts_interrupted = 8;
@@ -91,11 +88,16 @@ class IoQueue {
 
     /// While it is parked, or before it is used. The rings are emptied before the controller gets them.
     std::span<QueuePair> pairs() noexcept { return pairs_; }
-    /// A reset begins: the queue's thread is to keep its hands off the rings.
-    void stop() noexcept;
-    bool parked() const noexcept { return state_.load(std::memory_order_acquire) == State::parked; }
+    /// A reset begins: the queue's thread, if somebody has it open, is to keep its hands off the rings.
+    void stop(bool is_open) noexcept;
+    bool parked() const noexcept { return parking_.parked(); }
+    /// The controller has pairs up to this number only: goes on with those that are left. While it is parked.
+    /// False: none is left.
+    bool keep_pairs(unsigned most) noexcept;
     /// The rings are the controller's and empty: on with it.
     void resume() noexcept;
+    /// No interrupt comes any more: completions are looked for. It is open on this thread, or on none.
+    void expect_no_interrupt() noexcept;
     /// The controller is gone, and writes to no memory any more.
     void lose() noexcept;
     /// What the queue's thread has asked for since the last call.
@@ -120,8 +122,6 @@ class IoQueue {
     void absorb() noexcept;
 
   private:
-    enum class State : std::uint8_t { running, stopping, parked, restarted, lost };
-
     /// No completion has this outcome.
     static constexpr std::uint64_t nothing = ~std::uint64_t{0};
 
@@ -131,9 +131,11 @@ class IoQueue {
         TimePoint deadline{};             ///< the clock's epoch: not decided yet
         std::uint16_t identifier = 0;  ///< slot in the low byte, above it a number that changes with each use
         std::uint8_t pair = 0;         ///< of pairs_
-        std::uint8_t attempt = 0;
-        bool aborting = false;   ///< the deadline came, and the controller was asked to abort it
-        bool timed_out = false;  ///< the reset is because of this one
+        std::uint8_t failed = 0;       ///< tries that ended with an error
+        std::uint8_t late = 0;         ///< tries that timed out
+        std::uint8_t interrupted = 0;  ///< tries that ended with a reset that another one caused
+        bool aborting = false;         ///< the deadline came, and the controller was asked to abort it
+        bool timed_out = false;        ///< the reset is because of this one
     };
 
     // Starting.
@@ -167,7 +169,7 @@ class IoQueue {
     void check(TimePoint now) noexcept;
     void check_deadline(std::uint16_t index, TimePoint now) noexcept;
     void want_reset() noexcept;
-    void follow() noexcept;
+    bool follow() noexcept;
     void restart_requests() noexcept;
     void lose_requests() noexcept;
     std::string describe(const BlockRequest& request) const;
@@ -183,7 +185,7 @@ class IoQueue {
     }
 
     // What every call needs comes first, in two cache lines: what only changes with a reset, and the rest.
-    alignas(64) std::atomic<State> state_{State::running};
+    alignas(64) Parking parking_;
     bool spin_;
     std::uint16_t depth_;
     const Target* target_ = nullptr;

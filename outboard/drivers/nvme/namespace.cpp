@@ -32,9 +32,10 @@ BlockInfo make_info(const ControllerIdentity& controller, const NamespaceIdentit
     info.segment_alignment = 4;
     info.segment_boundary = page_bytes;
     info.max_segments = static_cast<std::uint32_t>(prp_list_entries(info.max_transfer)) + 1;
-    if (controller.dataset_management)
+    info.read_only = name_space.read_only;
+    if (controller.dataset_management && !info.read_only)
         info.max_discard = static_cast<std::uint32_t>(most - most % block);
-    if (controller.write_zeroes)
+    if (controller.write_zeroes && !info.read_only)
         info.max_write_zeroes =
             static_cast<std::uint32_t>(std::min(most_blocks * block, most - most % block));
     info.queue_depth = limits.queue_depth;

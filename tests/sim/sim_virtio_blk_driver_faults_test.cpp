@@ -254,7 +254,9 @@ TEST(VirtioBlkRefusals, ADeviceThatBypassesTheIommuIsRefused) {
 }
 
 TEST(VirtioBlkLine, ALineThatIsBrokenIsPolledFor) {
-    const auto place = std::make_shared<FaultyDisk>(disk_options(false));
+    sim::virtio_blk::Options slow = disk_options(false);
+    slow.latency = 50ms;
+    const auto place = std::make_shared<FaultyDisk>(slow);
     place->line_only = true;
     DriverOptions options;
     options.completion = CompletionMode::interrupt;
@@ -269,7 +271,9 @@ TEST(VirtioBlkLine, ALineThatIsBrokenIsPolledFor) {
     BlockRequest* const one = &request;
     request.data = {&data, 1};
     request.length = data.length;
+    BlockRequest* finished = nullptr;
     ours.queue->submit({&one, 1});
+    EXPECT_EQ(ours.queue->reap({&finished, 1}), 0U);
     const TimePoint now = Clock::now();
     EXPECT_LE(ours.queue->next_reap(now), now);
     EXPECT_EQ(ours.finish(), BlockStatus::ok);

@@ -32,7 +32,7 @@ Check check_driver(const PciDevice& device) {
 }
 
 Check check_outboard_driver(const PciDevice& device) {
-    if (const DriverDescription* const driver = find_driver(device.identity))
+    if (const KnownDriver* const driver = find_driver(device.identity))
         return {.name = "outboard-driver",
                 .result = CheckResult::ok,
                 .text = fmt::format("{}: {}", driver->name, driver->match(device.identity))};

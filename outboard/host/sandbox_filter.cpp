@@ -146,6 +146,8 @@ void allow_device_and_sockets(Filter& filter, const SandboxRules& rules) {
 }
 
 void add_common(Filter& filter) {
+    filter.set(SCMP_FLTATR_API_SYSRAWRC, 1);
+    filter.set(SCMP_FLTATR_CTL_NNP, 0);  // it is set already, and the first filter refuses to do it again
     filter.set(SCMP_FLTATR_CTL_LOG, 1);
     filter.set(SCMP_FLTATR_CTL_TSYNC, 1);
     filter.set(SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);

@@ -75,7 +75,7 @@ struct PciMatch {
     /// its bits count.
     std::uint32_t class_code = 0;
     std::uint32_t class_mask = 0;
-    std::string_view name;
+    std::string_view name{};
 
     constexpr bool fits(const PciIdentity& identity) const noexcept {
         const std::uint32_t code = std::uint32_t{identity.base_class} << 16 |

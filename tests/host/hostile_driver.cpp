@@ -2,11 +2,14 @@
 // do, and reports of each attempt how it failed: "NAME<tab>OUTCOME". An outcome that begins with SUCCEEDED is
 // a hole.
 #include "outboard/classes/driver_module.hpp"
+#include "outboard/drivers/edu/registers.hpp"
+#include "outboard/runtime/deadline.hpp"
 #include "outboard/runtime/run_loop.hpp"
 
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
@@ -391,6 +394,46 @@ std::vector<Attempt> attempts_on_registration() {
     };
 }
 
+// ---- the device that it was given: QEMU's edu, whose DMA goes where it is told ----
+
+constexpr std::size_t page = 4096;
+
+Task<void> transfer(Device& device, RunLoop& loop, std::uint64_t source, std::uint64_t destination,
+                    bool from_device) {
+    const auto registers = device.region(RegionIndex::bar0).block<edu::register_bytes>();
+    registers.write(Value<edu::DmaSource>(source));
+    registers.write(Value<edu::DmaDestination>(destination));
+    registers.write(Value<edu::DmaCount>(edu::buffer_bytes));
+    auto command = Value<edu::DmaCommand>().with(edu::DmaCommand::start);
+    if (from_device)
+        command = command.with(edu::DmaCommand::from_device);
+    registers.write(command);
+    const auto is_over = [&] { return !registers.read<edu::DmaCommand>()[edu::DmaCommand::start]; };
+    Task<void> waiting =
+        wait_until(loop, is_over, std::chrono::seconds(5), std::chrono::milliseconds(1), "a transfer");
+    co_await std::move(waiting);
+}
+
+/// Lets the device write and read a page at `target`, where the arena is not. What lies there begins with
+/// 0x3c.
+Task<void> try_dma(Device& device, RunLoop& loop, std::uint64_t target,
+                   const std::function<void(const char*, const std::string&)>& tell) {
+    device.set_bus_master(true);
+    const DmaBuffer own = device.arena().allocate(page, page);
+    std::memset(own.address(), 0xa5, page);
+    Task<void> filling = transfer(device, loop, own.iova(), edu::buffer_address, false);
+    co_await std::move(filling);
+    Task<void> attack = transfer(device, loop, edu::buffer_address, target, true);
+    co_await std::move(attack);
+    tell("DMA: write outside of its memory", "the device was told to");
+    Task<void> spying = transfer(device, loop, target, edu::buffer_address, false);
+    co_await std::move(spying);
+    Task<void> fetching = transfer(device, loop, edu::buffer_address, own.iova(), true);
+    co_await std::move(fetching);
+    const bool seen = own.address()[0] == std::byte{0x3c};
+    tell("DMA: read outside of its memory", seen ? "SUCCEEDED" : "what lies there does not arrive");
+}
+
 // ---- the driver ----
 
 class Hostile final : public Driver {
@@ -398,10 +441,9 @@ class Hostile final : public Driver {
     Task<void> shut_down() override { co_return; }
 };
 
-Task<std::unique_ptr<Driver>> start(Device&, RunLoop& loop, DriverOptions options) {
-    const auto tell = [&](const char* name, const std::string& how) {
-        options.report(fmt::format("{}\t{}", name, how));
-    };
+Task<std::unique_ptr<Driver>> start(Device& device, RunLoop& loop, DriverOptions options) {
+    const std::function<void(const char*, const std::string&)> tell =
+        [&](const char* name, const std::string& how) { options.report(fmt::format("{}\t{}", name, how)); };
     for (const auto& attempts : {attempts_on_files(), attempts_on_network_and_others(), attempts_on_kernel(),
                                  attempts_on_limits(), attempts_on_registration()})
         for (const Attempt& attempt : attempts)
@@ -410,6 +452,10 @@ Task<std::unique_ptr<Driver>> start(Device&, RunLoop& loop, DriverOptions option
         Task<std::string> task = try_on_ring(loop, attempt.opcode);
         const std::string how = co_await std::move(task);
         tell(attempt.name, how);
+    }
+    if (const char* const target = std::getenv("HOSTILE_DMA_TARGET")) {
+        Task<void> task = try_dma(device, loop, std::strtoull(target, nullptr, 0), tell);
+        co_await std::move(task);
     }
     tell("end of the list", "all were made");
     co_return std::make_unique<Hostile>();

@@ -19,8 +19,8 @@ namespace outboard {
 namespace {
 
 const DriverDescription& require_driver(const std::string& name, const PciIdentity& identity) {
-    if (const DriverDescription* const description = find_driver(identity))
-        return *description;
+    if (const KnownDriver* const driver = find_driver(identity))
+        return load_driver(*driver);
     throw Error(
         {.kind = ErrorKind::unsupported,
          .action = "drive",

@@ -18,19 +18,6 @@ namespace outboard {
 
 namespace {
 
-const DriverDescription& require_driver(const std::string& name, const PciIdentity& identity) {
-    if (const KnownDriver* const driver = find_driver(identity))
-        return load_driver(*driver);
-    throw Error(
-        {.kind = ErrorKind::unsupported,
-         .action = "drive",
-         .subject = name,
-         .cause = fmt::format("no driver of this program knows {:04x}:{:04x} (class {:02x}{:02x}{:02x})",
-                              identity.vendor, identity.device, identity.base_class, identity.sub_class,
-                              identity.programming_interface),
-         .remedy = "`outboard list` shows who could drive what"});
-}
-
 /// Gives the device back. That it failed is only reported: the caller throws what came first.
 void restore_after_failure(const PciAddress& address, const std::function<void(std::string_view)>& report) {
     try {

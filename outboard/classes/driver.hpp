@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,11 +65,31 @@ struct DriverOptions {
     std::function<void(std::string_view)> report{};
 };
 
-/// An entry in the table of drivers.
+/// PCI functions that a driver knows, and what it calls them.
+struct PciMatch {
+    static constexpr std::uint16_t any = 0xffff;  ///< no function has this vendor (PCI 3.0, 6.2.1)
+
+    std::uint16_t vendor = any;
+    std::uint16_t device = any;
+    /// Base class, sub-class and programming interface as one number (0x010802); `class_mask` says which of
+    /// its bits count.
+    std::uint32_t class_code = 0;
+    std::uint32_t class_mask = 0;
+    std::string_view name{};
+
+    constexpr bool fits(const PciIdentity& identity) const noexcept {
+        const std::uint32_t code = std::uint32_t{identity.base_class} << 16 |
+                                   std::uint32_t{identity.sub_class} << 8 | identity.programming_interface;
+        return (vendor == any || vendor == identity.vendor) && (device == any || device == identity.device) &&
+               (code & class_mask) == (class_code & class_mask);
+    }
+};
+
+/// A driver, whether it is built in or comes from a module.
 struct DriverDescription {
     std::string_view name;
-    /// The controller's name when this driver can drive it, an empty text otherwise.
-    std::string_view (*match)(const PciIdentity& identity) noexcept;
+    /// What it can drive; the first that fits counts. It lives as long as the driver's code.
+    std::span<const PciMatch> devices;
     /// Resets the device and finds out what is behind it. Device and loop outlive the driver. The device's
     /// arena has been created before, with `dma_bytes_for(options)` for the driver and below
     /// `dma_address_bits`. Throws Error.
@@ -79,6 +100,14 @@ struct DriverDescription {
     std::size_t dma_bytes = 0;
     /// And besides these for each of DriverOptions::queues.
     std::size_t dma_bytes_per_queue = 0;
+
+    /// The controller's name when this driver can drive it, an empty text otherwise.
+    constexpr std::string_view match(const PciIdentity& identity) const noexcept {
+        for (const PciMatch& entry : devices)
+            if (entry.fits(identity))
+                return entry.name;
+        return {};
+    }
 
     /// Its disks have as many queues as DriverOptions::queues and the device allow.
     bool makes_queues() const noexcept { return dma_bytes_per_queue != 0; }

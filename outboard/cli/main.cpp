@@ -1,9 +1,11 @@
 // The `outboard` command: outboard VERB [DEVICE] [--json].
 #include "outboard/base/error.hpp"
 #include "outboard/cli/verb.hpp"
+#include "outboard/host/driver_table.hpp"
 
 #include <cstdio>
 #include <exception>
+#include <string>
 
 #include <CLI/CLI.hpp>
 
@@ -29,6 +31,13 @@ int main(int argc, char** argv) {
         outboard::cli::add_sim_verb(app, invocation);
         outboard::cli::add_faults_verb(app, invocation);
         outboard::cli::add_lab_verb(app, invocation);
+        std::string folder = outboard::driver_folder();
+        app.add_option("--drivers", folder, "Folder with further drivers, as modules (also OUTBOARD_DRIVERS)")
+            ->capture_default_str();
+        app.parse_complete_callback([&folder] {
+            for (const std::string& refused : outboard::add_driver_modules(folder))
+                std::fprintf(stderr, "outboard: %s\n", refused.c_str());
+        });
         app.parse(argc, argv);
         return invocation.exit_status;
     } catch (const CLI::ParseError& error) {

@@ -27,7 +27,7 @@ struct Row {
     std::string class_name;
     std::vector<std::string> group_companions;
     std::vector<std::string> users;
-    const DriverDescription* outboard_driver = nullptr;
+    const KnownDriver* outboard_driver = nullptr;
 };
 
 std::vector<Row> collect(bool all) {

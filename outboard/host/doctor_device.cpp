@@ -111,7 +111,7 @@ Check check_interrupts(const PciDevice& device) {
 }  // namespace
 
 Check check_outboard_driver(const PciIdentity& identity) {
-    if (const DriverDescription* const driver = find_driver(identity))
+    if (const KnownDriver* const driver = find_driver(identity))
         return {.name = "outboard-driver",
                 .result = CheckResult::ok,
                 .text = fmt::format("{}: {}", driver->name, driver->match(identity))};

@@ -115,13 +115,14 @@ void Campaign::open() {
     auto backend = vfio_user::VfioUserBackend::open(options_.socket.string());
     faults_.emplace(*backend);
     device_ = std::make_unique<Device>(std::move(backend));
-    const DriverDescription* const description = find_driver(device_->config().identity());
-    if (!description)
+    const KnownDriver* const driver = find_driver(device_->config().identity());
+    if (!driver)
         throw Error({.kind = ErrorKind::unsupported,
                      .action = "drive",
                      .subject = device_->name(),
                      .cause = "no driver of this program knows the simulated device",
                      .remedy = {}});
+    const DriverDescription* const description = &load_driver(*driver);
     DriverOptions driver_options;
     device_->create_arena({.size = description->dma_bytes_for(driver_options) + VerifyingLoad::arena_bytes,
                            .address_bits = description->dma_address_bits,

@@ -1,7 +1,8 @@
 #include "outboard/runtime/run_loop.hpp"
 
 #include "outboard/base/error.hpp"
-#include "outboard/base/file.hpp"
+#include "outboard/runtime/ring.hpp"
+#include "outboard/runtime/ring_stock.hpp"
 #include "outboard/runtime/run_loop_impl.hpp"
 #include "outboard/runtime/thread_sanitizer.hpp"
 
@@ -28,28 +29,6 @@ constexpr std::chrono::seconds longest_end(5);  ///< what spawned tasks get to e
 [[noreturn]] void give_up(const char* action, int error) noexcept {
     std::fprintf(stderr, "outboard: run loop: %s: %s\n", action, std::strerror(error));
     std::abort();
-}
-
-[[noreturn]] void explain_no_ring(int error) {
-    const std::string action = "create";
-    const std::string subject = "an io_uring";
-    const auto disabled = try_read_text("/proc/sys/kernel/io_uring_disabled");
-    if (error == EPERM && disabled && *disabled != "0")
-        throw Error(
-            {ErrorKind::unsupported, action, subject,
-             "io_uring is switched off on this machine (kernel.io_uring_disabled is " + *disabled + ")",
-             "set it to 0: sysctl kernel.io_uring_disabled=0"});
-    if (error == EPERM || error == ENOSYS)
-        throw Error({ErrorKind::unsupported, action, subject,
-                     "the kernel has no io_uring, or a sandbox forbids it: " + errno_text(error),
-                     "use Linux 6.1 or newer, and let io_uring_setup through the sandbox's filter"});
-    if (error == EINVAL)
-        throw Error({ErrorKind::unsupported, action, subject,
-                     "this kernel lacks deferred task work or 128-byte entries (IORING_SETUP_DEFER_TASKRUN, "
-                     "IORING_SETUP_SQE128), or the ring is too large",
-                     "use Linux 6.1 or newer"});
-    throw_errno(error, action, subject,
-                error == ENOMEM ? "raise the memory-lock limit (ulimit -l) or free memory" : "");
 }
 
 /// Sets the counter of a non-blocking eventfd back; true when it was not zero.
@@ -84,15 +63,16 @@ __kernel_timespec to_timespec(Duration duration) noexcept {
 RunLoop::Impl::Impl(const RunLoopOptions& options) : stop_event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (!stop_event)
         throw_errno(errno, "create", "an eventfd for the run loop");
-    io_uring_params params{};
-    params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
-                   IORING_SETUP_SQE128 | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE;
-    params.cq_entries = 4 * options.entries;
-    if (const int result = io_uring_queue_init_params(options.entries, &ring, &params); result < 0)
-        explain_no_ring(-result);
+    // A ring of a stock is enabled here, by the thread that is its only one from now on.
+    ring = options.stock != nullptr ? options.stock->take() : detail::make_ring(options.entries, false);
     ring_memory_taken();
     // Saves looking the descriptor up in each call; when the thread's table is full it works without.
     static_cast<void>(io_uring_register_ring_fd(&ring));
+    if (options.stock != nullptr)
+        if (const int result = detail::enable_ring(ring); result < 0) {
+            io_uring_queue_exit(&ring);
+            throw_errno(-result, "enable", "an io_uring made ahead");
+        }
     slack_before = ::prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
     ::prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
     stop_watch.arm();

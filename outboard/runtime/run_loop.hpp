@@ -39,8 +39,13 @@ class Poller {
     ~Poller() = default;
 };
 
+class RingStock;
+
 struct RunLoopOptions {
     unsigned entries = 256;  ///< size of the submission queue; the completion queue is four times that
+    /// Where the ring comes from instead, with the size and the restrictions that it has; it outlives the
+    /// loop's constructor. event_fd() and operations that the stock does not name are not to be had then.
+    RingStock* stock = nullptr;
 };
 
 namespace detail {

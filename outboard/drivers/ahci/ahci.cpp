@@ -8,13 +8,6 @@ namespace outboard::ahci {
 
 namespace {
 
-/// Mass storage, serial ATA, AHCI (PCI Code and ID Assignment, 1.2).
-std::string_view match(const PciIdentity& identity) noexcept {
-    const bool fits =
-        identity.base_class == 0x01 && identity.sub_class == 0x06 && identity.programming_interface == 0x01;
-    return fits ? "AHCI controller" : std::string_view();
-}
-
 Task<std::unique_ptr<Driver>> start(Device& device, RunLoop& loop, DriverOptions options) {
     auto controller = std::make_unique<Controller>(device, loop, std::move(options));
     Task<void> starting = controller->start();
@@ -26,7 +19,7 @@ Task<std::unique_ptr<Driver>> start(Device& device, RunLoop& loop, DriverOptions
 
 const DriverDescription description{
     .name = "ahci",
-    .match = match,
+    .devices = devices,
     .start = start,
     // An HBA without 64-bit addresses reaches the same memory.
     .dma_address_bits = 32,

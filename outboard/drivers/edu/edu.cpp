@@ -184,10 +184,6 @@ Task<void> Edu::shut_down() {
 
 namespace {
 
-std::string_view match(const PciIdentity& identity) noexcept {
-    return identity.vendor == 0x1234 && identity.device == 0x11e8 ? "QEMU edu" : "";
-}
-
 Task<std::unique_ptr<Driver>> start_driver(Device& device, RunLoop& loop, DriverOptions) {
     const auto kind =
         device.interrupt_count(InterruptKind::msi) > 0 ? InterruptKind::msi : InterruptKind::intx;
@@ -198,7 +194,7 @@ Task<std::unique_ptr<Driver>> start_driver(Device& device, RunLoop& loop, Driver
 
 const DriverDescription description{
     .name = "edu",
-    .match = match,
+    .devices = devices,
     .start = start_driver,
     .dma_address_bits = address_bits,
     .dma_bytes = 0,

@@ -6,6 +6,7 @@
 #include "outboard/drivers/edu/registers.hpp"
 #include "outboard/runtime/event_watch.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -55,6 +56,8 @@ class Edu final : public Driver {
     Interrupt interrupt_;
     EventWatch interrupts_;
 };
+
+inline constexpr std::array devices{PciMatch{.vendor = 0x1234, .device = 0x11e8, .name = "QEMU edu"}};
 
 /// The entry for the table of drivers: MSI where the device has it, INTx otherwise.
 extern const DriverDescription description;

@@ -9,11 +9,6 @@ namespace outboard::ide {
 
 namespace {
 
-std::string_view match(const PciIdentity& identity) noexcept {
-    const ControllerQuirks* quirks = find_controller(identity);
-    return quirks ? quirks->name : std::string_view();
-}
-
 Task<std::unique_ptr<Driver>> start(Device& device, RunLoop& loop, DriverOptions options) {
     const PciIdentity identity = device.config().identity();
     const ControllerQuirks* quirks = find_controller(identity);
@@ -29,7 +24,7 @@ Task<std::unique_ptr<Driver>> start(Device& device, RunLoop& loop, DriverOptions
 
 const DriverDescription description{
     .name = "ide",
-    .match = match,
+    .devices = devices,
     .start = start,
     .dma_address_bits = 32,
     .dma_bytes = 2 * ChannelEngine::dma_bytes,

@@ -21,11 +21,9 @@ namespace outboard::virtio {
 /// PCI vendor of all virtio devices (4.1.2).
 inline constexpr std::uint16_t pci_vendor = 0x1af4;
 
-/// True when it is a virtio device of that type: 1040h + type, or the transitional identifier.
-constexpr bool is_device(const PciIdentity& identity, std::uint16_t type,
-                         std::uint16_t transitional) noexcept {
-    return identity.vendor == pci_vendor &&
-           (identity.device == 0x1040 + type || identity.device == transitional);
+/// PCI device identifier of a virtio device of that type, unless it is transitional (4.1.2.1).
+constexpr std::uint16_t device_id(std::uint16_t type) noexcept {
+    return static_cast<std::uint16_t>(0x1040 + type);
 }
 
 /// Used by the thread of the driver, except status(). All functions throw Error unless they say otherwise.
@@ -37,6 +35,8 @@ class Transport {
     const std::string& name() const noexcept { return name_; }
     Device& device() noexcept { return device_; }
     RunLoop& loop() noexcept { return loop_; }
+    /// Deadline of a reset.
+    Duration reset_limit() const noexcept { return reset_limit_; }
 
     // ---- bringing up, in this order ----
 

@@ -8,11 +8,6 @@ namespace outboard::virtio_blk {
 
 namespace {
 
-std::string_view match(const PciIdentity& identity) noexcept {
-    return virtio::is_device(identity, device_type, transitional_id) ? "virtio block device"
-                                                                     : std::string_view();
-}
-
 Task<std::unique_ptr<Driver>> start(Device& device, RunLoop& loop, DriverOptions options) {
     auto disk = std::make_unique<Disk>(device, loop, std::move(options));
     Task<void> starting = disk->start();
@@ -24,7 +19,7 @@ Task<std::unique_ptr<Driver>> start(Device& device, RunLoop& loop, DriverOptions
 
 const DriverDescription description{
     .name = "virtio-blk",
-    .match = match,
+    .devices = devices,
     .start = start,
     .dma_address_bits = 64,
     .dma_bytes = Disk::dma_bytes,

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 PATHS = ("kernel-unprotected", "kernel-protected", "ublk", "direct")
 PEERS = PATHS[:2]
+OWN = PATHS[2:]
 WORKLOADS = ("randread-4k-qd1", "randread-4k-qd32", "randwrite-4k-qd32", "read-128k-qd8", "write-128k-qd8")
 TICKS_PER_SECOND = 100  # of /proc/stat: USER_HZ, the same on every Linux machine
 
@@ -103,13 +104,13 @@ def read_sample(directory, path, workload):
     return Sample(iops, mib_s, p50_us, p99_us, busy / iops * 1e6)
 
 
-def read_samples(raw):
+def read_samples(raw, paths=PATHS):
     """{(path, workload): [Sample of round 1, …]}"""
     rounds = sorted(raw.glob("round-*"), key=lambda path: int(path.name.split("-")[1]))
     if not rounds:
         raise MeasurementError(f"{raw} holds no round of measurements")
     return {(path, workload): [read_sample(one, path, workload) for one in rounds]
-            for workload in WORKLOADS for path in PATHS}
+            for workload in WORKLOADS for path in paths}
 
 
 def ratio(own, peer):

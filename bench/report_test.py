@@ -14,7 +14,7 @@ import xml.etree.ElementTree
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from bench import measurements, page, picture, repeatability, report, text  # noqa: E402
+from bench import cpu_rows, measurements, page, picture, report, text  # noqa: E402
 
 HOST = {"cpu": "A & B <processor>", "processors": 2, "qemu": "QEMU 7.2", "accelerator": "tcg"}
 SPEED = {"kernel-unprotected": 1000.0, "kernel-protected": 750.0, "ublk": 900.0, "direct": 1100.0}
@@ -177,20 +177,21 @@ class Report(unittest.TestCase):
             report.main(arguments)
 
     def test_two_boots_are_compared(self):
-        first, second = measurements.read_samples(self.raw), measurements.read_samples(self.raw)
-        self.assertEqual(repeatability.compare(first, second)[1], 0)
-        for sample in second["direct", "read-128k-qd8"]:
-            sample.cpu_us_per_request *= 1.05
-        lines, worst = repeatability.compare(first, second)
-        self.assertAlmostEqual(worst, 0.05)
-        self.assertIn("5.0%", "\n".join(lines))
-        with contextlib.redirect_stdout(io.StringIO()):
-            repeatability.main([str(self.raw), str(self.raw)])
-        file = self.raw.parent / "other/round-1/ublk/read-128k-qd8.cpu"
-        write_measurements(self.raw.parent / "other", rounds=1)
-        file.write_text(cpu_text(1.5, 140))
-        with contextlib.redirect_stdout(io.StringIO()), self.assertRaisesRegex(measurements.MeasurementError, "differ by"):
-            repeatability.main([str(self.raw), str(self.raw.parent / "other")])
+        boot = {(path, workload): 40.0 for workload in measurements.WORKLOADS for path in measurements.PATHS}
+        self.assertEqual(cpu_rows.compare("nvme", boot, boot).faults, [])
+        result = cpu_rows.compare("nvme", boot, {**boot, ("direct", "read-128k-qd8"): 42.0})
+        self.assertEqual(result.faults, ["nvme, direct, read-128k-qd8: the boots differ by 5.0%"])
+        self.assertIn({"device": "nvme", "path": "direct", "workload": "read-128k-qd8", "cpu_us_per_request": 41.0,
+                       "boots": [40.0, 42.0]}, result.rows)
+        self.assertIn("5.0%", "\n".join(result.lines))
+
+    def test_a_path_that_has_become_dearer_is_found(self):
+        recorded = {("nvme", path, "read-128k-qd8"): 40.0 for path in measurements.OWN}
+        result = cpu_rows.check("nvme", {("ublk", "read-128k-qd8"): 41.9, ("direct", "read-128k-qd8"): 42.1}, recorded)
+        self.assertEqual(result.faults, ["nvme, direct, read-128k-qd8: 42.10 µs, 5.2% more than 40.00 µs"])
+        self.assertEqual([row["recorded"] for row in result.rows], [40.0, 40.0])
+        with self.assertRaisesRegex(measurements.MeasurementError, "nothing is recorded for ahci"):
+            cpu_rows.check("ahci", {("ublk", "read-128k-qd8"): 41.9}, recorded)
 
     def test_readme_block_is_replaced(self):
         before = f"# Title\n{report.BEGIN}old\n{report.END}rest\n"

@@ -2,8 +2,9 @@
 # The guest's half of ./demo and bench/compare: measures a disk under the in-kernel driver and under Outboard, in turns, and has
 # Outboard carry a file system that the in-kernel driver then checks. Writes what bench/measurements.py reads.
 #
-# usage: disk.sh [--huge-buffers] CONTROLLER OUT ROUNDS SECONDS [TREE SUM]
+# usage: disk.sh [--huge-buffers] [--outboard-only] CONTROLLER OUT ROUNDS SECONDS [TREE SUM]
 #   --huge-buffers  fio's buffers lie in huge pages: how many pieces they have in memory is no matter of luck then
+#   --outboard-only  the in-kernel driver is not measured
 #   CONTROLLER  PCI address of the controller; the disk is its first, of at least 1536 MiB
 #   SECONDS     of one measurement
 #   TREE        block device that holds a tar archive, a source tree and its SHA256SUMS; without it there is no file system
@@ -15,6 +16,11 @@ if [ "$1" = --huge-buffers ]; then
     mount -t hugetlbfs none /tmp/huge
     echo 4 >/proc/sys/vm/nr_hugepages
     buffers=--iomem=mmaphuge:/tmp/huge/buffers
+    shift
+fi
+peer=yes
+if [ "$1" = --outboard-only ]; then
+    peer=
     shift
 fi
 controller=$1 out=$2 rounds=$3 seconds=$4 tree=${5-} sum=${6-}
@@ -154,6 +160,7 @@ measure() {
 }
 
 measure_kernel() {
+    [ -n "$peer" ] || return 0
     kernel_drives identity
     measure "$1" kernel-unprotected with_fio "$disk"
     kernel_drives DMA

@@ -1,3 +1,4 @@
+#include "outboard/backend/device_name.hpp"
 #include "outboard/backend/pci/inventory.hpp"
 #include "outboard/backend/vfio/memory_lock.hpp"
 #include "outboard/cli/table.hpp"
@@ -38,7 +39,7 @@ std::uint64_t usual_dma_bytes() {
 }
 
 struct Subject {
-    std::string name;  ///< "machine", or a device's address
+    std::string name;  ///< "machine", or a device's name
     std::vector<Check> checks;
 };
 
@@ -47,9 +48,27 @@ Subject look_at_machine(const Inventory& inventory) {
     ::uname(&names);
     Subject machine{.name = "machine", .checks = check_machine(inventory, names.release)};
     machine.checks.push_back(check_memory_lock_limit(vfio::current_memory_lock(), usual_dma_bytes()));
-    for (Check& check : check_kernel_interfaces())
+    machine.checks.push_back(check_io_uring());
+    for (Check& check : check_ublk())
         machine.checks.push_back(std::move(check));
     return machine;
+}
+
+/// Of the machine, a device that a server offers needs nothing but io_uring.
+std::vector<Subject> look_at_served(const DeviceName& device) {
+    return {{.name = "machine", .checks = {check_io_uring()}},
+            {.name = device.text(), .checks = check_served_device(device.text())}};
+}
+
+std::vector<Subject> look(const std::string& device) {
+    const DeviceName name = device.empty() ? DeviceName() : DeviceName::parse(device);
+    if (!device.empty() && !name.pci())
+        return look_at_served(name);
+    const Inventory inventory;
+    std::vector<Subject> subjects = {look_at_machine(inventory)};
+    if (name.pci())
+        subjects.push_back({.name = name.text(), .checks = check_device(inventory, *name.pci())});
+    return subjects;
 }
 
 nlohmann::json to_json(const std::vector<Subject>& subjects, bool healthy) {
@@ -79,12 +98,7 @@ std::string to_text(const std::vector<Subject>& subjects) {
 }
 
 void examine(const std::string& device, Invocation& invocation) {
-    const Inventory inventory;
-    std::vector<Subject> subjects = {look_at_machine(inventory)};
-    if (!device.empty()) {
-        const PciAddress address = PciAddress::parse(device);
-        subjects.push_back({.name = address.text(), .checks = check_device(inventory, address)});
-    }
+    const std::vector<Subject> subjects = look(device);
     const bool healthy = std::ranges::all_of(subjects, [](const Subject& subject) {
         return std::ranges::none_of(subject.checks,
                                     [](const Check& check) { return check.result == CheckResult::fail; });
@@ -102,7 +116,8 @@ void add_doctor_verb(CLI::App& app, Invocation& invocation) {
     CLI::App* verb =
         app.add_subcommand("doctor", "Look whether devices can be driven here, and say what to do");
     const auto device = std::make_shared<std::string>();
-    verb->add_option("DEVICE", *device, "Look at this device too: its PCI address in full");
+    verb->add_option("DEVICE", *device,
+                     "Look at this device too: its PCI address in full, or vfio-user:PATH");
     add_json_flag(*verb, invocation);
     verb->callback([device, &invocation] { examine(*device, invocation); });
 }

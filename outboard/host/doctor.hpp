@@ -33,12 +33,22 @@ std::vector<Check> check_machine(const Inventory& inventory, const std::string& 
 /// Whether `needed` bytes of DMA memory can be locked.
 Check check_memory_lock_limit(const vfio::MemoryLock& lock, std::uint64_t needed);
 
-/// io_uring, and ublk with its features and the block devices that killed processes left behind: asks the
-/// kernel.
-std::vector<Check> check_kernel_interfaces();
+/// io_uring: the run loop of every driver.
+Check check_io_uring();
+
+/// ublk with its features and the block devices that killed processes left behind: asks the kernel, through
+/// io_uring.
+std::vector<Check> check_ublk();
+
+/// Whether a driver of this program knows the device.
+Check check_outboard_driver(const PciIdentity& identity);
 
 /// One device: driver, IOMMU group and its other members, users, rights, reset, interrupts. An address at
 /// which there is nothing is one failed check.
 std::vector<Check> check_device(const Inventory& inventory, const PciAddress& address);
+
+/// A device that a server offers, by name ("vfio-user:PATH"): whether the server answers, driver, regions and
+/// how much of them is shared memory, interrupts.
+std::vector<Check> check_served_device(const std::string& name);
 
 }  // namespace outboard

@@ -31,17 +31,6 @@ Check check_driver(const PciDevice& device) {
                                   device.address.text())};
 }
 
-Check check_outboard_driver(const PciDevice& device) {
-    if (const KnownDriver* const driver = find_driver(device.identity))
-        return {.name = "outboard-driver",
-                .result = CheckResult::ok,
-                .text = fmt::format("{}: {}", driver->name, driver->match(device.identity))};
-    return {.name = "outboard-driver",
-            .result = CheckResult::warn,
-            .text = "no driver of this program knows the device",
-            .remedy = "`outboard lab` is where one can be written"};
-}
-
 Check check_group(const Inventory& inventory, const PciDevice& device) {
     try {
         const unsigned number = require_iommu_group("drive", inventory, device);
@@ -121,6 +110,17 @@ Check check_interrupts(const PciDevice& device) {
 
 }  // namespace
 
+Check check_outboard_driver(const PciIdentity& identity) {
+    if (const KnownDriver* const driver = find_driver(identity))
+        return {.name = "outboard-driver",
+                .result = CheckResult::ok,
+                .text = fmt::format("{}: {}", driver->name, driver->match(identity))};
+    return {.name = "outboard-driver",
+            .result = CheckResult::warn,
+            .text = "no driver of this program knows the device",
+            .remedy = "`outboard lab` is where one can be written"};
+}
+
 std::vector<Check> check_device(const Inventory& inventory, const PciAddress& address) {
     std::optional<PciDevice> found;
     try {
@@ -135,7 +135,7 @@ std::vector<Check> check_device(const Inventory& inventory, const PciAddress& ad
     std::vector<Check> checks;
     checks.push_back(
         {.name = "device", .result = CheckResult::ok, .text = PciNames::load().device(device.identity)});
-    checks.push_back(check_outboard_driver(device));
+    checks.push_back(check_outboard_driver(device.identity));
     checks.push_back(check_driver(device));
     checks.push_back(check_group(inventory, device));
     checks.push_back(check_users(inventory, device));

@@ -127,25 +127,6 @@ std::string feature_text(std::uint64_t features) {
     return text;
 }
 
-std::vector<Check> check_ublk(RunLoop& loop) {
-    std::vector<Check> checks;
-    try {
-        ublk::Control control(loop);
-        const std::uint64_t features = loop.run(control.features());
-        checks.push_back({.name = "ublk", .result = CheckResult::ok, .text = feature_text(features)});
-        for (const ublk::ServedDevice& device : loop.run(ublk::find_served_devices(control)))
-            if (!device.has_server())
-                checks.push_back({.name = "left-behind",
-                                  .result = CheckResult::warn,
-                                  .text = ublk::describe_left_behind(device),
-                                  .remedy = {}});
-    } catch (const Error& error) {
-        // Without ublk a disk can be measured and used by programs, only not mounted.
-        checks.push_back(from_error("ublk", CheckResult::warn, error));
-    }
-    return checks;
-}
-
 }  // namespace
 
 const char* to_string(CheckResult result) noexcept {
@@ -186,15 +167,31 @@ Check check_memory_lock_limit(const vfio::MemoryLock& lock, std::uint64_t needed
                                 needed / 1024)};
 }
 
-std::vector<Check> check_kernel_interfaces() {
+Check check_io_uring() {
+    try {
+        const RunLoop loop;
+        return {.name = "io_uring", .result = CheckResult::ok, .text = "can be used"};
+    } catch (const Error& error) {
+        return from_error("io_uring", CheckResult::fail, error);
+    }
+}
+
+std::vector<Check> check_ublk() {
     std::vector<Check> checks;
     try {
         RunLoop loop;
-        checks.push_back({.name = "io_uring", .result = CheckResult::ok, .text = "can be used"});
-        for (Check& check : check_ublk(loop))
-            checks.push_back(std::move(check));
+        ublk::Control control(loop);
+        const std::uint64_t features = loop.run(control.features());
+        checks.push_back({.name = "ublk", .result = CheckResult::ok, .text = feature_text(features)});
+        for (const ublk::ServedDevice& device : loop.run(ublk::find_served_devices(control)))
+            if (!device.has_server())
+                checks.push_back({.name = "left-behind",
+                                  .result = CheckResult::warn,
+                                  .text = ublk::describe_left_behind(device),
+                                  .remedy = {}});
     } catch (const Error& error) {
-        checks.push_back(from_error("io_uring", CheckResult::fail, error));
+        // Without ublk a disk can be measured and used by programs, only not mounted.
+        checks.push_back(from_error("ublk", CheckResult::warn, error));
     }
     return checks;
 }

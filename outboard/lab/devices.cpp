@@ -130,12 +130,18 @@ class Layout {
     }
 
     void add_drive(DeviceOption& option, const std::string& id) {
+        const std::uint64_t size = parse_size(option.take("size", "1G"));
+        if (option.take("null", "off") == "on") {
+            argument("-drive",
+                     fmt::format("driver=null-co,size={},read-zeroes=on,if=none,id={}-drive", size, id));
+            return;
+        }
         Disk disk;
         disk.name = id;
         disk.file = option.take("file");
         disk.format = option.take("format", "raw");
         disk.blkdebug = option.take("blkdebug");
-        disk.size = parse_size(option.take("size", "1G"));
+        disk.size = size;
         const std::string cache = option.take("cache", "writeback");
         const std::string file = disk.blkdebug.empty()
                                      ? fmt::format("file=@DISK:{}@", id)

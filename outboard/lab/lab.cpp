@@ -153,6 +153,7 @@ LabResult boot(const Start& start, const LabOptions& options) {
                      .console = run.logs() / "console.log"};
     RunPlan plan{.qemu = qemu_arguments(machine),
                  .environment = start.parts.qemu.environment,
+                 .in_step = options.deterministic,
                  .port = guest_end.release(),
                  .host_end = host_end.get(),
                  .console = result.console,

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -49,10 +50,21 @@ std::vector<std::string> whole_environment(const std::vector<std::string>& addit
     return result;
 }
 
+void run_in_step() {
+    cpu_set_t here;
+    CPU_ZERO(&here);
+    CPU_SET(static_cast<unsigned>(::sched_getcpu()), &here);
+    ::sched_setaffinity(0, sizeof here, &here);
+    // Threads that the program makes begin as ordinary ones.
+    sched_param lowest{};
+    lowest.sched_priority = 1;
+    ::sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &lowest);
+}
+
 // Runs between fork and exec: system calls only. The number of the failed call's error goes to the parent.
 [[noreturn]] void become(const char* program, char* const* argv, char* const* environment,
                          const char* directory, const std::array<int, 3>& standard,
-                         const std::vector<int>& inherited, int report) {
+                         const std::vector<int>& inherited, bool in_step, int report) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     sigset_t none;
     ::sigemptyset(&none);
@@ -62,6 +74,8 @@ std::vector<std::string> whole_environment(const std::vector<std::string>& addit
         ready = ready && ::dup2(standard[static_cast<std::size_t>(number)], number) == number;
     for (const int fd : inherited)
         ready = ready && ::fcntl(fd, F_SETFD, 0) == 0;
+    if (in_step)
+        run_in_step();
     if (ready)
         ::execve(program, argv, environment);
     const int error = errno;
@@ -157,7 +171,7 @@ Child Child::start(const Command& command, int output, int error_output, const s
         throw_errno(errno, "start", program.string());
     if (pid == 0)
         become(program.c_str(), argv_pointers.data(), environment_pointers.data(), command.directory.c_str(),
-               {null.get(), output, error_output}, inherited, report.write_end.get());
+               {null.get(), output, error_output}, inherited, command.in_step, report.write_end.get());
     Child child;
     child.pid_ = pid;
     report.write_end.reset();

@@ -17,8 +17,12 @@ namespace outboard::lab {
 struct Command {
     std::vector<std::string> argv;         ///< argv[0]: in PATH, or a path as seen from `directory`
     std::vector<std::string> environment;  ///< "NAME=value", added to our own environment
-    std::filesystem::path directory;       ///< working directory; empty is ours
+    std::filesystem::path directory{};     ///< working directory; empty is ours
     std::chrono::seconds deadline{600};    ///< run_command kills the program after this time
+    /// All its threads share one processor, and its first goes before the others wherever this process may
+    /// order that (CAP_SYS_NICE): what the first does for the others is done at once, and not when chance
+    /// wants it.
+    bool in_step = false;
 };
 
 /// Runs a program to its end and returns what it wrote to standard output. Throws Error (with the end of what

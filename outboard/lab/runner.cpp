@@ -114,8 +114,9 @@ class Run {
         const Signals signals;
         const Fd log = open_file(plan_.qemu_log, O_WRONLY | O_CREAT | O_TRUNC);
         start_ = Clock::now();
-        Child qemu = Child::start({.argv = plan_.qemu, .environment = plan_.environment, .directory = {}},
-                                  log.get(), log.get(), {plan_.port});
+        Child qemu =
+            Child::start({.argv = plan_.qemu, .environment = plan_.environment, .in_step = plan_.in_step},
+                         log.get(), log.get(), {plan_.port});
         ::close(plan_.port);
         const RawTerminal raw(plan_.terminal);
         if (plan_.terminal)

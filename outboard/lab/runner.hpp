@@ -20,6 +20,7 @@ inline constexpr int deadline_status = 124;
 struct RunPlan {
     std::vector<std::string> qemu;         ///< from qemu_arguments()
     std::vector<std::string> environment;  ///< for QEMU: "NAME=value"
+    bool in_step = false;                  ///< QEMU runs as Command::in_step says
     int port = -1;                         ///< QEMU's end of the channel, inherited by it
     int host_end = -1;                     ///< our end of the channel
     std::filesystem::path console;         ///< what the guest's kernel writes

@@ -18,14 +18,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-[[noreturn]] void refuse(std::string_view name, const std::string& value, std::string_view wanted) {
-    throw Error({.kind = ErrorKind::usage,
-                 .action = "use",
-                 .subject = fmt::format("--{} {}", name, value),
-                 .cause = fmt::format("it is not {}", wanted),
-                 .remedy = {}});
-}
-
 /// The number that `text` starts with, which is cut off; nothing when there is none or it is too large.
 std::optional<std::uint64_t> take_number(std::string_view& text) {
     int base = 10;
@@ -69,11 +61,21 @@ const std::string& ModelOptions::text(std::string_view name) const {
     return values_.find(name)->second;
 }
 
-std::uint64_t ModelOptions::number(std::string_view name) const {
+void ModelOptions::refuse(std::string_view name, std::string_view cause) const {
+    throw Error({.kind = ErrorKind::usage,
+                 .action = "use",
+                 .subject = fmt::format("--{} {}", name, text(name)),
+                 .cause = std::string(cause),
+                 .remedy = {}});
+}
+
+std::uint64_t ModelOptions::number(std::string_view name, std::uint64_t most) const {
     std::string_view rest = text(name);
     const auto number = take_number(rest);
     if (!number || !rest.empty())
-        refuse(name, text(name), "a number, such as 4096 or 0x1000");
+        refuse(name, "it is not a number, such as 4096 or 0x1000");
+    if (*number > most)
+        refuse(name, fmt::format("it is more than {}", most));
     return *number;
 }
 
@@ -83,7 +85,7 @@ std::uint64_t ModelOptions::bytes(std::string_view name) const {
                                       Unit{"G", 1ULL << 30}, Unit{"T", 1ULL << 40}};
     const auto value = scaled(text(name), units);
     if (!value)
-        refuse(name, text(name), "a size, such as 4096, 64K or 1G");
+        refuse(name, "it is not a size, such as 4096, 64K or 1G");
     return *value;
 }
 
@@ -93,15 +95,34 @@ Duration ModelOptions::duration(std::string_view name) const {
                                       Unit{"s", 1'000'000'000}};
     const auto value = scaled(text(name), units);
     if (!value)
-        refuse(name, text(name), "a time, such as 10us, 100ms or 2s");
+        refuse(name, "it is not a time, such as 10us, 100ms or 2s");
     return std::chrono::nanoseconds(*value);
 }
 
 bool ModelOptions::flag(std::string_view name) const {
     const std::string& value = text(name);
     if (value != "on" && value != "off")
-        refuse(name, value, "on or off");
+        refuse(name, "it is not on or off");
     return value == "on";
+}
+
+std::vector<std::string> ModelOptions::parts(std::string_view name) const {
+    const std::string& value = text(name);
+    std::vector<std::string> found;
+    for (std::size_t at = 0; !value.empty() && at <= value.size();) {
+        const std::size_t comma = std::min(value.find(',', at), value.size());
+        found.push_back(value.substr(at, comma - at));
+        at = comma + 1;
+    }
+    return found;
+}
+
+ModelOptions ModelOptions::with_part(std::string_view name, std::size_t index) const {
+    ModelOptions one = *this;
+    const std::vector<std::string> list = parts(name);
+    if (!list.empty())
+        one.set(name, list[std::min(index, list.size() - 1)]);
+    return one;
 }
 
 void require_possible(const FaultPlan& plan, const ModelDescription& model) {

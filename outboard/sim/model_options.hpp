@@ -5,12 +5,15 @@
 #include "outboard/sim/fault_plan.hpp"
 #include "outboard/sim/pci_model.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace outboard::sim {
 
@@ -31,14 +34,27 @@ class ModelOptions {
     void set(std::string_view name, std::string value);
 
     const std::string& text(std::string_view name) const;
-    /// "4096", "0x1000".
-    std::uint64_t number(std::string_view name) const;
+    /// "4096", "0x1000"; at most `most`.
+    std::uint64_t number(std::string_view name,
+                         std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) const;
+    /// The same, as far as T reaches.
+    template <class T>
+    T number_as(std::string_view name) const {
+        return static_cast<T>(number(name, std::numeric_limits<T>::max()));
+    }
     /// "512", "4K", "1M", "2G", "1T": powers of 1024.
     std::uint64_t bytes(std::string_view name) const;
     /// "10ns", "10us", "100ms", "2s".
     Duration duration(std::string_view name) const;
     /// "on", "off".
     bool flag(std::string_view name) const;
+    /// What stands between commas; nothing of an empty value.
+    std::vector<std::string> parts(std::string_view name) const;
+    /// The same options with part `index` of one alone; its last part holds for all after it.
+    ModelOptions with_part(std::string_view name, std::size_t index) const;
+
+    /// For a value that cannot be used. Throws Error (kind usage); `cause` as in "it is not 1 to 4".
+    [[noreturn]] void refuse(std::string_view name, std::string_view cause) const;
 
   private:
     std::map<std::string, std::string, std::less<>> values_;

@@ -74,6 +74,13 @@ TEST(Devices, JoinsCardsByAHub) {
     EXPECT_THAT(devices.arguments, Contains("hubport,id=virtio-net0-net,hubid=1"));
 }
 
+TEST(Devices, ADiskThatStoresNothingNeedsNoFile) {
+    const Devices devices = lay_out({"nvme,null=on,size=2G"});
+    EXPECT_THAT(devices.disks, IsEmpty());
+    EXPECT_THAT(devices.arguments,
+                Contains("driver=null-co,size=2147483648,read-zeroes=on,if=none,id=nvme0-drive"));
+}
+
 TEST(Devices, PutsTheFaultInjectorBetween) {
     const Devices devices = lay_out({"ide,blkdebug=/tmp/faults"});
     EXPECT_THAT(devices.arguments, Contains(AllOf(HasSubstr("file.driver=blkdebug,file.config=/tmp/faults"),

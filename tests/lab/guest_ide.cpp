@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
 #include <vector>
 
+#include "beside_the_kernel.hpp"
 #include <gmock/gmock.h>
 
 namespace outboard {
@@ -17,10 +17,8 @@ using test::block_is;
 using test::fill_block;
 using test::OurIde;
 using test::Page;
-using test::VerifyingLoad;
 using ::testing::IsEmpty;
 
-constexpr std::uint64_t mebibyte = 1U << 20;
 constexpr std::uint64_t gibibyte = 1U << 30;
 constexpr std::array<std::string_view, 4> serials{"ide0", "ide1", "ide2", "ide3"};
 
@@ -42,45 +40,6 @@ TEST(GuestIde, ShowsTheDisksAsTheKernelDoes) {
         EXPECT_EQ((Shown{info.model, info.serial, info.firmware, info.capacity}), kernels[place]);
     }
     EXPECT_THAT(ours.told, IsEmpty());
-}
-
-TEST(GuestIde, TheKernelReadsWhatWeWrote) {
-    std::optional<VerifyingLoad> load;
-    std::optional<OurIde> ours(std::in_place);
-    ours->open("ide0");
-    load.emplace(*ours, VerifyingLoad::Plan{
-                            .offset = 3 * mebibyte, .size = 16 * mebibyte, .largest = mebibyte, .depth = 16});
-    load->run();
-    ASSERT_EQ(ours->run(BlockOperation::flush, 0, {}), BlockStatus::ok);
-    ours.reset();
-    Kernels kernels("ide0");
-    const Page page(load->largest());
-    for (std::uint64_t at = 0; at < load->plan().size; at += page.bytes().size()) {
-        kernels.read(load->plan().offset + at, page.bytes());
-        load->compare(page.bytes(), at);
-    }
-}
-
-TEST(GuestIde, WeReadWhatTheKernelWrote) {
-    constexpr std::uint64_t sectors = 8 * mebibyte / 512;
-    {
-        Kernels kernels("ide2");
-        const Page page(mebibyte);
-        for (std::uint64_t sector = 0; sector < sectors; sector += mebibyte / 512) {
-            for (std::uint64_t i = 0; i < mebibyte / 512; ++i)
-                fill_block(page.bytes().subspan(i * 512, 512), sector + i, 77);
-            kernels.write(sector * 512, page.bytes());
-        }
-    }
-    OurIde ours;
-    ours.open("ide2");
-    const DmaSpan data = ours.memory(0, std::size_t{100} * 512);
-    for (std::uint64_t sector = 0; sector < sectors; sector += 100) {
-        const DmaSpan part = data.part(0, std::min<std::uint64_t>(100, sectors - sector) * 512);
-        ASSERT_EQ(ours.run(BlockOperation::read, sector * 512, part), BlockStatus::ok);
-        for (std::uint64_t i = 0; i < part.length / 512; ++i)
-            ASSERT_TRUE(block_is(part.bytes().subspan(i * 512, 512), sector + i, 77)) << sector + i;
-    }
 }
 
 TEST(GuestIde, TheKernelReadsWhatWeWroteBeyond128Gibibytes) {
@@ -105,6 +64,17 @@ TEST(GuestIde, TheKernelReadsWhatWeWroteBeyond128Gibibytes) {
 }
 
 }  // namespace
+
+std::shared_ptr<test::Ours> open_ours(unsigned number) {
+    auto ours = std::make_shared<OurIde>();
+    ours->open(number == 0 ? "ide0" : "ide2");
+    return ours;
+}
+
+test::KernelDisk open_kernels(unsigned number) {
+    return Kernels(number == 0 ? "ide0" : "ide2");
+}
+
 }  // namespace guest
 
 std::unique_ptr<test::IdePlace> test::make_ide_place() {

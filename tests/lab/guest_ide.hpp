@@ -2,17 +2,13 @@
 // the same disks under the kernel's driver.
 #pragma once
 
-#include "outboard/backend/pci/binding.hpp"
-#include "outboard/backend/pci/iommu_faults.hpp"
-
-#include <chrono>
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "lab_place.hpp"
 #include "tests/drivers/ide/ide_load.hpp"
 #include "tests/support/kernel_disk.hpp"
 #include <fmt/format.h>
@@ -22,34 +18,15 @@
 namespace outboard::guest {
 
 /// The controller: the lab's PIIX3, or what GUEST_IDE names.
-inline const PciAddress controller = [] {
-    const char* const name = std::getenv("GUEST_IDE");
-    return PciAddress::parse(name != nullptr ? name : "0000:00:04.0");
-}();
+inline const PciAddress controller = address_from("GUEST_IDE", "0000:00:04.0");
 
-/// Takes the controller from the kernel and gives it back when it goes. IOMMU faults meanwhile are
-/// complaints: an IDE controller does not report them.
-class LabIde final : public test::IdePlace {
+class LabIde final : public LabPlace<test::IdePlace> {
   public:
-    LabIde() { Binder().bind(controller); }
-    LabIde(const LabIde&) = delete;
-    LabIde& operator=(const LabIde&) = delete;
-    LabIde(LabIde&&) = delete;
-    LabIde& operator=(LabIde&&) = delete;
-    ~LabIde() override { Binder().restore(controller); }
-
-    std::unique_ptr<Device> open() override { return Device::open(controller.text()); }
-    std::string complaints() override {
-        return faults_.take(controller).empty() ? "" : "the IOMMU blocked DMA of the controller";
-    }
-    std::chrono::milliseconds load_time() const override { return std::chrono::seconds(3); }
+    LabIde() : LabPlace(controller) {}
     std::size_t largest_pio() const override { return std::size_t{64} << 10; }
     /// QEMU answers every error of its disk image with ABRT, which blames the device, not the medium.
     BlockStatus bad_status() const override { return BlockStatus::device_error; }
     std::string bad_words() const override { return "the device aborted the command (ABRT)"; }
-
-  private:
-    IommuFaultWatch faults_;
 };
 
 /// The same disk under the kernel's driver.

@@ -2,8 +2,16 @@
 # Tests of the ublk export, inside a lab machine with an IDE, an AHCI, an NVMe or a virtio disk. Everything between the file system and the disk is at
 # work; the disk is QEMU's.
 #
-# usage: guest_ublk.sh CASE [SECONDS]
+# usage: guest_ublk.sh CASE[,CASE…]
 set -u
+case $1 in
+*,*)
+    for case_name in $(echo "$1" | tr , ' '); do
+        "$0" "$case_name" || exit
+    done
+    exit 0
+    ;;
+esac
 case ${OUTBOARD_LAB_DEVICES-} in
 *nvme0=*)
     device=${OUTBOARD_LAB_DEVICES##*nvme0=}
@@ -26,7 +34,7 @@ case ${OUTBOARD_LAB_DEVICES-} in
 esac
 mnt=/tmp/mnt
 case_name=$1
-seconds=${2-10}
+seconds=4
 server=
 
 fail() {
@@ -343,11 +351,11 @@ memory)
     total=$(awk '/^MemTotal/ { printf "%d", $2 / 1024 }' /proc/meminfo)
     size=$((total * 3 / 2))
     echo "$total MiB of memory, a file of $size MiB"
-    head -c $((size * 1048576)) /dev/urandom | tee $mnt/large | sha256sum >/tmp/made || fail "cannot write"
-    must sync
+    must fio --name=large --filename=$mnt/large --size=${size}M --rw=write --bs=1M --ioengine=sync --verify=crc32c \
+        --do_verify=0 --end_fsync=1 --output=/tmp/fio.log
     echo 3 >/proc/sys/vm/drop_caches
-    sha256sum <$mnt/large >/tmp/read
-    cmp -s /tmp/made /tmp/read || fail "what was read is not what was written"
+    must fio --name=large --filename=$mnt/large --size=${size}M --rw=read --bs=1M --ioengine=sync --verify=crc32c \
+        --verify_fatal=1 --output=/tmp/fio.log
     [ "$(stat -c %s $mnt/large)" -eq $((size * 1048576)) ] || fail "the file has $(stat -c %s $mnt/large) bytes"
     must umount $mnt
     must e2fsck -fn /dev/ublkb0

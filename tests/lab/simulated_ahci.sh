@@ -16,13 +16,13 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 
-# The guest's memory is a file that the simulator maps.
+# The guest's memory is a file that the simulator maps. The rest of the suite runs on the simulated HBA without a guest.
 "$outboard" lab --timeout 900 --qemu trixie-backports \
     --qemu-arg -object --qemu-arg memory-backend-memfd,id=shared,size=1G,share=on \
     --qemu-arg -machine --qemu-arg memory-backend=shared \
     --qemu-arg -device \
     --qemu-arg "{\"driver\":\"vfio-user-pci\",\"addr\":\"5\",\"socket\":{\"type\":\"unix\",\"path\":\"$socket\"}}" \
-    -- guest_ahci --gtest_brief=1
+    -- guest_ahci --gtest_brief=1 '--gtest_filter=BesideTheKernel.*:AhciSuite.*:DiskSuite.VerifiesMixedSizes'
 status=$?
 if grep -v 'client' "$directory/log"; then
     echo "FAILED: the simulator saw what must not happen"

@@ -48,12 +48,18 @@ check 'outboard list of one device' "vfio-user:$socket 1234 11e8 None edu" \
 import json, sys
 (d,) = json.load(sys.stdin)["devices"]
 print(d["address"], d["vendor_id"], d["device_id"], d["driver"], d["outboard_driver"])')"
+check 'outboard doctor of it' 'server outboard-driver True' "$("$bin/outboard" doctor "vfio-user:$socket" --json | python3 -c '
+import json, sys
+d = json.load(sys.stdin)
+print(*(c["name"] for c in d["checks"] if c["result"] == "ok" and c["name"] in ("server", "outboard-driver")), d["healthy"])')"
 output=$("$bin/outboard" bench "vfio-user:$socket" 2>&1)
 check 'exit status of a benchmark of what is no disk' 3 $?
 check 'and its message' "outboard: cannot use disk 0 of vfio-user:$socket: no disk answers on it" \
     "$(printf '%s\n' "$output" | grep '^outboard:')"
 output=$("$bin/outboard" list "vfio-user:$socket-not" 2>&1)
 check 'exit status when nobody serves' 3 $?
+output=$("$bin/outboard" doctor "vfio-user:$socket-not" 2>&1)
+check 'exit status of doctor when nobody serves' 1 $?
 check 'permissions of the socket' srw------- "$(stat -c %A "$socket")"
 output=$("$bin/outboard" sim edu --socket "$socket" 2>&1)
 check 'exit status when another server listens there' 4 $?

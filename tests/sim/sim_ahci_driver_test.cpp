@@ -1,18 +1,16 @@
 // The suite of the AHCI driver on the simulated HBA, over vfio-user. SIM_AHCI says in which configuration.
 #include "outboard/backend/vfio_user/vfio_user_backend.hpp"
 #include "outboard/sim/models/ahci/hba.hpp"
-#include "outboard/sim/server.hpp"
 
 #include <cstdlib>
-#include <filesystem>
+#include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "tests/drivers/ahci/ahci_place.hpp"
-#include "tests/sim/socket_directory.hpp"
+#include "tests/sim/simulated_device.hpp"
 #include "tests/support/limited_backend.hpp"
 #include <fmt/format.h>
 
@@ -48,32 +46,6 @@ sim::ahci::Options configuration(std::function<void(std::string_view)> report) {
     return options;
 }
 
-/// One device for all tests of the process: its clients come and go, its disks stay.
-class SimulatedDevice {
-  public:
-    std::filesystem::path path() const { return server_.server().path(); }
-    std::string name() const { return "vfio-user:" + path().string(); }
-    void note(std::string_view line) {
-        const std::scoped_lock lock(mutex_);
-        complaints_ += fmt::format("{}\n", line);
-    }
-    std::string complaints() {
-        const std::scoped_lock lock(mutex_);
-        return std::exchange(complaints_, {});
-    }
-
-  private:
-    std::mutex mutex_;
-    std::string complaints_;
-    sim::ahci::Hba model_{configuration([this](std::string_view what) { note(what); })};
-    test::SocketDirectory directory_;
-    sim::ServerThread server_{model_,
-                              {.socket = directory_.path("ahci"), .log = [this](std::string_view line) {
-                                   if (line.find("DMA fault") != std::string_view::npos)
-                                       note(line);
-                               }}};
-};
-
 class SimulatedAhci final : public test::AhciPlace {
   public:
     std::unique_ptr<Device> open() override {
@@ -94,8 +66,8 @@ class SimulatedAhci final : public test::AhciPlace {
     std::string bad_words() const override { return {}; }
 
   private:
-    static SimulatedDevice& simulated() {
-        static SimulatedDevice device;
+    static test::SimulatedDevice<sim::ahci::Hba>& simulated() {
+        static test::SimulatedDevice<sim::ahci::Hba> device(configuration);
         return device;
     }
 };

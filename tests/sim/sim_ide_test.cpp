@@ -1,16 +1,15 @@
 // The suite of the IDE driver on the simulated controllers, over vfio-user. SIM_IDE says which: a
 // controller's name, and after a colon its mode.
 #include "outboard/sim/models/ide.hpp"
-#include "outboard/sim/server.hpp"
 
 #include <cstdlib>
+#include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 
 #include "tests/drivers/ide/ide_place.hpp"
-#include "tests/sim/socket_directory.hpp"
+#include "tests/sim/simulated_device.hpp"
 #include <fmt/format.h>
 
 namespace outboard {
@@ -30,31 +29,6 @@ sim::IdeOptions four_disks(std::function<void(std::string_view)> report) {
     return options;
 }
 
-/// One device for all tests of the process: its clients come and go, its disks stay.
-class SimulatedDevice {
-  public:
-    std::string name() const { return "vfio-user:" + server_.server().path().string(); }
-    void note(std::string_view line) {
-        const std::scoped_lock lock(mutex_);
-        complaints_ += fmt::format("{}\n", line);
-    }
-    std::string complaints() {
-        const std::scoped_lock lock(mutex_);
-        return std::exchange(complaints_, {});
-    }
-
-  private:
-    std::mutex mutex_;
-    std::string complaints_;
-    sim::IdeModel model_{four_disks([this](std::string_view what) { note(what); })};
-    test::SocketDirectory directory_;
-    sim::ServerThread server_{model_,
-                              {.socket = directory_.path("ide"), .log = [this](std::string_view line) {
-                                   if (line.find("DMA fault") != std::string_view::npos)
-                                       note(line);
-                               }}};
-};
-
 class SimulatedIde final : public test::IdePlace {
   public:
     std::unique_ptr<Device> open() override { return Device::open(simulated().name()); }
@@ -65,8 +39,8 @@ class SimulatedIde final : public test::IdePlace {
     std::string bad_words() const override { return {}; }
 
   private:
-    static SimulatedDevice& simulated() {
-        static SimulatedDevice device;
+    static test::SimulatedDevice<sim::IdeModel>& simulated() {
+        static test::SimulatedDevice<sim::IdeModel> device(four_disks);
         return device;
     }
 };

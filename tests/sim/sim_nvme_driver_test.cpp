@@ -3,20 +3,15 @@
 #include "outboard/backend/vfio_user/vfio_user_backend.hpp"
 #include "outboard/drivers/nvme/nvme.hpp"
 #include "outboard/sim/models/nvme/controller.hpp"
-#include "outboard/sim/server.hpp"
 
 #include <cstdlib>
-#include <filesystem>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
-#include <utility>
 
-#include "tests/sim/socket_directory.hpp"
+#include "tests/sim/simulated_device.hpp"
 #include "tests/support/disk_load.hpp"
 #include "tests/support/limited_backend.hpp"
-#include <fmt/format.h>
 
 namespace outboard {
 namespace {
@@ -52,32 +47,6 @@ sim::nvme::Options configuration() {
     return options;
 }
 
-/// One device for all tests of the process: its clients come and go, its disks stay.
-class SimulatedDevice {
-  public:
-    std::filesystem::path path() const { return server_.server().path(); }
-    std::string name() const { return "vfio-user:" + server_.server().path().string(); }
-    void note(std::string_view line) {
-        const std::scoped_lock lock(mutex_);
-        complaints_ += fmt::format("{}\n", line);
-    }
-    std::string complaints() {
-        const std::scoped_lock lock(mutex_);
-        return std::exchange(complaints_, {});
-    }
-
-  private:
-    std::mutex mutex_;
-    std::string complaints_;
-    sim::nvme::Controller model_{configuration()};
-    test::SocketDirectory directory_;
-    sim::ServerThread server_{model_,
-                              {.socket = directory_.path("nvme"), .log = [this](std::string_view line) {
-                                   if (line.find("DMA fault") != std::string_view::npos)
-                                       note(line);
-                               }}};
-};
-
 class SimulatedNvme final : public test::DiskPlace {
   public:
     const DriverDescription& driver() const override { return nvme::description; }
@@ -92,8 +61,9 @@ class SimulatedNvme final : public test::DiskPlace {
     std::chrono::milliseconds load_time() const override { return std::chrono::milliseconds(200); }
 
   private:
-    static SimulatedDevice& simulated() {
-        static SimulatedDevice device;
+    static test::SimulatedDevice<sim::nvme::Controller>& simulated() {
+        static test::SimulatedDevice<sim::nvme::Controller> device(
+            [](const auto&) { return configuration(); });
         return device;
     }
 };

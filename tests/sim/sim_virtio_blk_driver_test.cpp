@@ -2,18 +2,14 @@
 // configuration.
 #include "outboard/drivers/virtio_blk/virtio_blk.hpp"
 #include "outboard/sim/models/virtio_blk/disk.hpp"
-#include "outboard/sim/server.hpp"
 
 #include <cstdlib>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
-#include <utility>
 
-#include "tests/sim/socket_directory.hpp"
+#include "tests/sim/simulated_device.hpp"
 #include "tests/support/disk_load.hpp"
-#include <fmt/format.h>
 
 namespace outboard {
 namespace {
@@ -51,31 +47,6 @@ sim::virtio_blk::Options configuration() {
     return options;
 }
 
-/// One device for all tests of the process: its clients come and go, its disk stays.
-class SimulatedDevice {
-  public:
-    std::string name() const { return "vfio-user:" + server_.server().path().string(); }
-    void note(std::string_view line) {
-        const std::scoped_lock lock(mutex_);
-        complaints_ += fmt::format("{}\n", line);
-    }
-    std::string complaints() {
-        const std::scoped_lock lock(mutex_);
-        return std::exchange(complaints_, {});
-    }
-
-  private:
-    std::mutex mutex_;
-    std::string complaints_;
-    sim::virtio_blk::Disk model_{configuration()};
-    test::SocketDirectory directory_;
-    sim::ServerThread server_{model_,
-                              {.socket = directory_.path("virtio"), .log = [this](std::string_view line) {
-                                   if (line.find("DMA fault") != std::string_view::npos)
-                                       note(line);
-                               }}};
-};
-
 class SimulatedVirtioBlk final : public test::DiskPlace {
   public:
     const DriverDescription& driver() const override { return virtio_blk::description; }
@@ -90,8 +61,9 @@ class SimulatedVirtioBlk final : public test::DiskPlace {
     std::chrono::milliseconds load_time() const override { return std::chrono::milliseconds(200); }
 
   private:
-    static SimulatedDevice& simulated() {
-        static SimulatedDevice device;
+    static test::SimulatedDevice<sim::virtio_blk::Disk>& simulated() {
+        static test::SimulatedDevice<sim::virtio_blk::Disk> device(
+            [](const auto&) { return configuration(); });
         return device;
     }
 };

@@ -6,18 +6,9 @@
 #include "outboard/sim/storage.hpp"
 
 #include <cstddef>
-#include <string>
-#include <string_view>
 #include <vector>
 
 namespace outboard::sim {
-
-/// Throws Error (kind usage): `--option value` cannot be used.
-[[noreturn]] void refuse_option(std::string_view option, const std::string& value, std::string_view cause);
-
-/// Part number `index` of a list apart by commas as an option of its own; the last one holds for all after
-/// it.
-ModelOptions with_part(const ModelOptions& values, std::string_view name, std::size_t index);
 
 /// `bad`: FIRST or FIRST+COUNT, by commas. Throws Error.
 std::vector<BadSectors> parse_bad(const ModelOptions& values);

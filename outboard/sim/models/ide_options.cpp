@@ -63,7 +63,7 @@ std::optional<IdeMode> parse_mode(const ModelOptions& values) {
     if (text == "compatibility")
         return IdeMode::compatibility;
     if (text != "usual")
-        refuse_option("mode", text, "it is not native, compatibility or usual");
+        values.refuse("mode", "it is not native, compatibility or usual");
     return std::nullopt;
 }
 
@@ -73,14 +73,14 @@ std::unique_ptr<PciModel> make(const ModelOptions& values) {
     ide.mode = parse_mode(values);
     const std::uint64_t disks = values.number("disks");
     if (disks < 1 || disks > ide_places)
-        refuse_option("disks", values.text("disks"), "it is not 1 to 4");
+        values.refuse("disks", "it is not 1 to 4");
     for (std::size_t place = 0; place < disks; ++place) {
         IdeDiskOptions& disk = ide.disks[place].emplace();
         disk.storage = parse_storage(values, place);
         disk.serial = fmt::format("ide{}", place);
         disk.write_cache = values.flag("write-cache");
         disk.extended = values.flag("extended");
-        disk.latency = with_part(values, "latency", place).duration("latency");
+        disk.latency = values.with_part("latency", place).duration("latency");
         if (place == 0)
             disk.bad = parse_bad(values);
     }

@@ -57,9 +57,9 @@ std::unique_ptr<PciModel> make(const ModelOptions& values) {
     const std::uint64_t ports = values.number("ports");
     const std::uint64_t disks = values.number("disks");
     if (ports < 1 || ports > most_ports)
-        refuse_option("ports", values.text("ports"), "it is not 1 to 32");
+        values.refuse("ports", "it is not 1 to 32");
     if (disks > ports)
-        refuse_option("disks", values.text("disks"), "there are fewer ports");
+        values.refuse("disks", "there are fewer ports");
     Options hba;
     hba.ports.resize(ports);
     for (std::size_t place = 0; place < disks; ++place) {
@@ -69,7 +69,7 @@ std::unique_ptr<PciModel> make(const ModelOptions& values) {
         port.disk.serial = fmt::format("ahci{}", place);
         port.disk.write_cache = values.flag("write-cache");
         port.disk.extended = values.flag("extended");
-        port.disk.latency = with_part(values, "latency", place).duration("latency");
+        port.disk.latency = values.with_part("latency", place).duration("latency");
         if (place == 0)
             port.disk.bad = parse_bad(values);
         // What is out of range here the disk refuses.

@@ -1,13 +1,8 @@
-#include "outboard/base/error.hpp"
+#include "outboard/sim/models/disk_options.hpp"
 #include "outboard/sim/models/virtio_blk/disk.hpp"
 
 #include <array>
-#include <limits>
 #include <memory>
-#include <string>
-#include <string_view>
-
-#include <fmt/format.h>
 
 namespace outboard::sim::virtio_blk {
 
@@ -36,60 +31,21 @@ constexpr std::array options{
     OptionDescription{.name = "latency", .value = "0s", .help = "How long a request takes"},
     OptionDescription{.name = "serial", .value = "OUTBOARD0001", .help = "Serial number"}};
 
-constexpr std::array faults{FaultKind::interrupt_drop,
-                            FaultKind::interrupt_duplicate,
-                            FaultKind::interrupt_delay,
-                            FaultKind::completion_drop,
-                            FaultKind::completion_duplicate,
-                            FaultKind::completion_delay,
-                            FaultKind::wrong_identifier,
-                            FaultKind::wrong_phase,
-                            FaultKind::wrong_head,
-                            FaultKind::status_error,
-                            FaultKind::dma_short,
-                            FaultKind::dma_misplaced,
-                            FaultKind::data_stale,
-                            FaultKind::data_torn,
-                            FaultKind::all_ones,
-                            FaultKind::never_ready,
-                            FaultKind::queue_overwrite,
-                            FaultKind::doorbell_ignored,
-                            FaultKind::reset_failure};
-
-/// A number that is no larger than `most`; the model says what else is wrong with it.
-template <class T>
-T number(const ModelOptions& values, std::string_view name,
-         std::uint64_t most = std::numeric_limits<T>::max()) {
-    const std::uint64_t value = values.number(name);
-    if (value > most)
-        throw Error({.kind = ErrorKind::usage,
-                     .action = "use",
-                     .subject = fmt::format("--{} {}", name, value),
-                     .cause = fmt::format("it is more than {}", most),
-                     .remedy = ""});
-    return static_cast<T>(value);
-}
-
 StorageOptions storage(const ModelOptions& values) {
-    StorageOptions chosen{.size = values.bytes("size"),
-                          .block_size = number<std::uint32_t>(values, "block-size"),
-                          .write_cache = values.bytes("write-cache")};
-    if (values.flag("null"))
-        chosen.kind = StorageOptions::Kind::null;
-    if (const std::string& file = values.text("file"); !file.empty()) {
-        chosen.kind = StorageOptions::Kind::file;
-        chosen.file = file;
-    }
+    StorageOptions chosen = choose_medium(values, values.text("file"));
+    chosen.size = values.bytes("size");
+    chosen.block_size = values.number_as<std::uint32_t>("block-size");
+    chosen.write_cache = values.bytes("write-cache");
     return chosen;
 }
 
 std::unique_ptr<PciModel> make(const ModelOptions& values) {
     return std::make_unique<Disk>(Options{.storage = storage(values),
                                           .serial = values.text("serial"),
-                                          .queues = number<std::uint16_t>(values, "queues"),
-                                          .queue_size = number<std::uint16_t>(values, "queue-size"),
-                                          .seg_max = number<std::uint32_t>(values, "seg-max"),
-                                          .size_max = number<std::uint32_t>(values, "size-max"),
+                                          .queues = values.number_as<std::uint16_t>("queues"),
+                                          .queue_size = values.number_as<std::uint16_t>("queue-size"),
+                                          .seg_max = values.number_as<std::uint32_t>("seg-max"),
+                                          .size_max = values.number_as<std::uint32_t>("size-max"),
                                           .packed = values.flag("packed"),
                                           .indirect = values.flag("indirect"),
                                           .event_index = values.flag("event-index"),
@@ -106,7 +62,7 @@ std::unique_ptr<PciModel> make(const ModelOptions& values) {
 const ModelDescription description{.name = "virtio-blk",
                                    .summary = "A virtio disk (1af4:1042)",
                                    .options = options,
-                                   .faults = faults,
+                                   .faults = queued_disk_faults,
                                    .make = make};
 
 }  // namespace outboard::sim::virtio_blk

@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
         outboard::cli::add_unbind_verb(app, invocation);
         outboard::cli::add_run_verb(app, invocation);
         outboard::cli::add_stop_verb(app, invocation);
+        outboard::cli::add_supervisor_verbs(app, invocation);
         outboard::cli::add_bench_verb(app, invocation);
         outboard::cli::add_sim_verb(app, invocation);
         outboard::cli::add_faults_verb(app, invocation);

@@ -37,6 +37,8 @@ void add_list_verb(CLI::App& app, Invocation& invocation);
 void add_run_verb(CLI::App& app, Invocation& invocation);
 void add_sim_verb(CLI::App& app, Invocation& invocation);
 void add_stop_verb(CLI::App& app, Invocation& invocation);
+/// Those that ask outboardd: status, start, restart, upgrade and logs.
+void add_supervisor_verbs(CLI::App& app, Invocation& invocation);
 void add_unbind_verb(CLI::App& app, Invocation& invocation);
 
 /// `outboard lab …` becomes the program outboard-lab beside this one, which reads its own words; returns when

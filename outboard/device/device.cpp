@@ -102,14 +102,24 @@ void Device::reset() {
     backend_->reset();
 }
 
-DmaArena& Device::create_arena(const DmaArenaOptions& options) {
+void Device::require_no_arena() const {
     if (arena_)
         throw Error({.kind = ErrorKind::failed,
                      .action = "create the DMA arena of",
                      .subject = name(),
                      .cause = "it has one already",
                      .remedy = "make one that is large enough for all users"});
+}
+
+DmaArena& Device::create_arena(const DmaArenaOptions& options) {
+    require_no_arena();
     arena_ = std::make_unique<DmaArena>(*backend_, options);
+    return *arena_;
+}
+
+DmaArena& Device::adopt_arena(GrantedArena granted) {
+    require_no_arena();
+    arena_ = std::make_unique<DmaArena>(*backend_, std::move(granted));
     return *arena_;
 }
 

@@ -63,11 +63,15 @@ class Device {
 
     /// Creates the arena. Once per device, before any DMA.
     DmaArena& create_arena(const DmaArenaOptions& options);
+    /// The same with an arena that another process made.
+    DmaArena& adopt_arena(GrantedArena granted);
     DmaArena& arena();
 
     Backend& backend() noexcept { return *backend_; }
 
   private:
+    void require_no_arena() const;
+
     std::unique_ptr<Backend> backend_;
     ConfigSpace config_;
     std::map<RegionIndex, std::vector<MappedArea>> mapped_;

@@ -5,68 +5,20 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
-#include <cerrno>
 #include <cstring>
 #include <limits>
 #include <utility>
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/memfd.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 namespace outboard {
 
 namespace {
 
-constexpr std::size_t huge_page = std::size_t{2} << 20;
+constexpr std::size_t huge_page = DmaMemory::huge_page;
 
 constexpr std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) noexcept {
     return (value + alignment - 1) & ~(alignment - 1);
-}
-
-/// Takes the pages of a file. What a closing io_uring leaves behind interrupts that on older kernels.
-bool take_pages(int fd, std::size_t size) noexcept {
-    int result = 0;
-    do
-        result = ::fallocate(fd, 0, 0, static_cast<off_t>(size));
-    while (result != 0 && errno == EINTR);
-    return result == 0;
-}
-
-/// A file of `size` bytes of memory, all of it there, which nobody can make shorter or longer. Without it -1,
-/// and errno says why.
-Fd memory_file(std::size_t size, unsigned flags) noexcept {
-    Fd fd(::memfd_create("outboard-dma", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags));
-    if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(size)) != 0 || !take_pages(fd.get(), size) ||
-        ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
-        return {};
-    return fd;
-}
-
-/// Maps the file at an address that is a multiple of `alignment`; nullptr, and errno, when that fails.
-std::byte* map_aligned(int fd, std::size_t size, std::size_t alignment) noexcept {
-    const std::size_t reserved = size + alignment;
-    void* reservation =
-        ::mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (reservation == MAP_FAILED)
-        return nullptr;
-    auto* const start = static_cast<std::byte*>(reservation);
-    const std::size_t skipped =
-        align_up(std::bit_cast<std::uintptr_t>(start), alignment) - std::bit_cast<std::uintptr_t>(start);
-    std::byte* const address = start + skipped;
-    if (::mmap(address, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0) ==
-        MAP_FAILED) {
-        const int error = errno;
-        ::munmap(reservation, reserved);
-        errno = error;
-        return nullptr;
-    }
-    if (skipped != 0)
-        ::munmap(start, skipped);
-    ::munmap(address + size, reserved - skipped - size);
-    return address;
 }
 
 void check_alignment(std::size_t alignment, const std::string& name) {
@@ -78,15 +30,6 @@ void check_alignment(std::size_t alignment, const std::string& name) {
                  .cause = fmt::format("an alignment of {} bytes is not a power of two up to {}", alignment,
                                       DmaArena::max_alignment),
                  .remedy = {}});
-}
-
-/// Lets the kernel gather memory into huge pages now: it can without any being reserved (Linux 6.1). A
-/// device's accesses are then translated 2 MiB at a time. True when all of the memory that can be is in huge
-/// pages.
-bool collapse(std::span<std::byte> memory) {
-    constexpr int madv_collapse = 25;
-    const std::size_t size = memory.size() & ~(huge_page - 1);
-    return size != 0 && ::madvise(memory.data(), size, madv_collapse) == 0;
 }
 
 }  // namespace
@@ -117,7 +60,8 @@ void DmaBuffer::release() noexcept {
     span_ = {};
 }
 
-DmaPool::DmaPool(DmaArena& arena, std::size_t block_size, std::size_t count, std::size_t alignment)
+DmaPool::DmaPool(DmaArena& arena, std::size_t block_size, std::size_t count, std::size_t alignment,
+                 DmaContent content)
     : block_size_(block_size), stride_(align_up(block_size, alignment)), count_(count) {
     constexpr std::size_t most = std::numeric_limits<std::uint32_t>::max();
     if (count > most || (stride_ != 0 && count > std::numeric_limits<std::size_t>::max() / stride_))
@@ -126,7 +70,7 @@ DmaPool::DmaPool(DmaArena& arena, std::size_t block_size, std::size_t count, std
                      .subject = {},
                      .cause = fmt::format("{} blocks of {} bytes are too many", count, block_size),
                      .remedy = {}});
-    storage_ = arena.allocate(stride_ * count, alignment);
+    storage_ = arena.allocate(stride_ * count, alignment, content);
     free_.reserve(count);
     for (std::size_t index = count; index > 0; --index)
         free_.push_back(static_cast<std::uint32_t>(index - 1));
@@ -147,39 +91,31 @@ void DmaPool::give(const DmaSpan& block) noexcept {
 }
 
 DmaArena::DmaArena(Backend& backend, const DmaArenaOptions& options)
-    : backend_(&backend), address_bits_(options.address_bits) {
-    const std::uint64_t page =
-        std::max<std::uint64_t>(backend.dma_page_size(), static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)));
-    if (options.size == 0 || options.size > std::numeric_limits<std::size_t>::max() / 4)
-        throw Error({.kind = ErrorKind::failed,
-                     .action = "create the DMA arena of",
-                     .subject = backend.name(),
-                     .cause = fmt::format("{} bytes is not a size for it", options.size),
-                     .remedy = {}});
-    if (options.huge_pages && options.size >= huge_page) {
-        const std::size_t size = align_up(options.size, huge_page);
-        fd_ = memory_file(size, MFD_HUGETLB | MFD_HUGE_2MB);
-        span_.length = fd_ ? size : 0;
-        huge_pages_ = static_cast<bool>(fd_);
-    }
-    if (!fd_)
-        create_memory(align_up(options.size, page));
-    span_.address = map_aligned(fd_.get(), span_.length, max_alignment);
-    if (!span_.address)
-        throw_errno(errno, fmt::format("map {} bytes of DMA memory of", span_.length), backend.name());
-    if (options.huge_pages && !huge_pages_)
-        huge_pages_ = collapse(span_.bytes());
-    try {
-        span_.iova = find_iova(span_.length, max_alignment);
-        backend.map_dma({.iova = span_.iova,
-                         .memory = span_.bytes(),
-                         .access = DmaAccess::read_write,
-                         .fd = fd_.get(),
-                         .offset = 0});
-    } catch (...) {
-        ::munmap(span_.address, span_.length);
-        throw;
-    }
+    : backend_(&backend),
+      address_bits_(options.address_bits),
+      memory_(DmaMemory::make(
+          {.size = options.size, .page = backend.dma_page_size(), .huge_pages = options.huge_pages},
+          backend.name())),
+      span_{.address = memory_.bytes().data(),
+            .iova = find_iova(memory_.bytes().size(), max_alignment),
+            .length = memory_.bytes().size()} {
+    map();
+}
+
+DmaArena::DmaArena(Backend& backend, GrantedArena granted)
+    : backend_(&backend),
+      address_bits_(64),
+      memory_(DmaMemory::adopt(std::move(granted.file), granted.length, backend.name())),
+      span_{.address = memory_.bytes().data(), .iova = granted.iova, .length = memory_.bytes().size()} {
+    map();
+}
+
+void DmaArena::map() {
+    backend_->map_dma({.iova = span_.iova,
+                       .memory = span_.bytes(),
+                       .access = DmaAccess::read_write,
+                       .fd = memory_.fd(),
+                       .offset = 0});
     mapped_iovas_.emplace(span_.iova, span_.length);
     free_.emplace(0, span_.length);
 }
@@ -187,14 +123,6 @@ DmaArena::DmaArena(Backend& backend, const DmaArenaOptions& options)
 DmaArena::~DmaArena() {
     // An arena that cannot be unmapped from the IOMMU ends the process: the device could still write to it.
     backend_->unmap_dma(span_.iova, span_.length);
-    ::munmap(span_.address, span_.length);
-}
-
-void DmaArena::create_memory(std::size_t size) {
-    fd_ = memory_file(size, 0);
-    if (!fd_)
-        throw_errno(errno, fmt::format("get {} bytes of memory for DMA by", size), backend_->name());
-    span_.length = size;
 }
 
 std::uint64_t DmaArena::find_iova(std::uint64_t size, std::uint64_t alignment) const {
@@ -231,7 +159,7 @@ std::uint64_t DmaArena::find_iova(std::uint64_t size, std::uint64_t alignment) c
                  .remedy = "use a smaller arena, or register less memory at once"});
 }
 
-DmaBuffer DmaArena::allocate(std::size_t size, std::size_t alignment) {
+DmaBuffer DmaArena::allocate(std::size_t size, std::size_t alignment, DmaContent content) {
     check_alignment(alignment, backend_->name());
     for (auto piece = free_.begin(); size != 0 && piece != free_.end(); ++piece) {
         const auto [offset, length] = *piece;
@@ -247,7 +175,8 @@ DmaBuffer DmaArena::allocate(std::size_t size, std::size_t alignment) {
         else
             free_.erase(piece);
         const DmaSpan span = span_.part(start, size);
-        std::memset(span.address, 0, size);
+        if (content == DmaContent::zeroes)
+            std::memset(span.address, 0, size);
         return {*this, span, false};
     }
     throw Error(

@@ -3,6 +3,7 @@
 
 #include "outboard/backend/backend.hpp"
 #include "outboard/base/fd.hpp"
+#include "outboard/device/dma_memory.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -62,12 +63,17 @@ class DmaBuffer {
     bool foreign_ = false;
 };
 
+/// What newly allocated DMA memory holds. Its last user is of the same device, so `any` gives nothing away;
+/// it spares the time to write zeroes to what will be written to anyway.
+enum class DmaContent : std::uint8_t { zeroes, any };
+
 /// Equal blocks carved out of one buffer. take and give are constant-time and do not allocate. One thread.
 class DmaPool {
   public:
     /// `count` blocks of `block_size` bytes, each aligned to `alignment` (a power of two). Throws Error when
     /// the arena has no room.
-    DmaPool(DmaArena& arena, std::size_t block_size, std::size_t count, std::size_t alignment);
+    DmaPool(DmaArena& arena, std::size_t block_size, std::size_t count, std::size_t alignment,
+            DmaContent content = DmaContent::zeroes);
 
     /// A free block, or one with length 0 when all are taken. Its content is what the last user left.
     DmaSpan take() noexcept;
@@ -94,23 +100,32 @@ struct DmaArenaOptions {
     bool huge_pages = true;      ///< try 2 MiB pages first when the size is worth it; never required
 };
 
+/// An arena that another process made and mapped for the device.
+struct GrantedArena {
+    Fd file;
+    std::size_t length = 0;  ///< bytes, all of the file
+    std::uint64_t iova = 0;  ///< where the device finds it
+};
+
 /// One thread sets up and allocates. Memory is locked while it lives: the constructor throws Error with kind
 /// not_permitted, the limit and the limit needed when RLIMIT_MEMLOCK is too low.
 class DmaArena {
   public:
     /// The arena's own address and IOVA are multiples of this, so alignments up to it hold for both.
-    static constexpr std::size_t max_alignment = std::size_t{2} << 20;
+    static constexpr std::size_t max_alignment = DmaMemory::alignment;
 
     DmaArena(Backend& backend, const DmaArenaOptions& options);
+    /// All of it is free, whatever it holds.
+    DmaArena(Backend& backend, GrantedArena granted);
     ~DmaArena();
     DmaArena(const DmaArena&) = delete;
     DmaArena& operator=(const DmaArena&) = delete;
     DmaArena(DmaArena&&) = delete;
     DmaArena& operator=(DmaArena&&) = delete;
 
-    /// A zeroed buffer of `size` bytes whose IOVA and address are multiples of `alignment` (a power of two,
-    /// at most max_alignment). Throws Error that says how much was asked for and how much is left.
-    DmaBuffer allocate(std::size_t size, std::size_t alignment = 64);
+    /// A buffer of `size` bytes whose IOVA and address are multiples of `alignment` (a power of two, at most
+    /// max_alignment). Throws Error that says how much was asked for and how much is left.
+    DmaBuffer allocate(std::size_t size, std::size_t alignment = 64, DmaContent content = DmaContent::zeroes);
 
     /// Makes `memory` of the caller's reachable for the device until the buffer goes. The memory must be
     /// page-aligned, stay mapped, and not be registered twice. Throws Error. Memory that later cannot be
@@ -120,23 +135,22 @@ class DmaArena {
     /// The whole arena.
     const DmaSpan& span() const noexcept { return span_; }
     /// The file behind it: hand it to whoever shall share the memory.
-    int fd() const noexcept { return fd_.get(); }
+    int fd() const noexcept { return memory_.fd(); }
     std::size_t free_bytes() const noexcept;
-    bool huge_pages() const noexcept { return huge_pages_; }
+    bool huge_pages() const noexcept { return memory_.huge_pages(); }
 
   private:
     friend class DmaBuffer;
     void release(const DmaSpan& span, bool foreign) noexcept;
-    void create_memory(std::size_t size);
+    void map();
     std::uint64_t find_iova(std::uint64_t size, std::uint64_t alignment) const;
 
     Backend* backend_;
     unsigned address_bits_;
-    bool huge_pages_ = false;
-    Fd fd_;
-    DmaSpan span_;
-    std::map<std::size_t, std::size_t> free_;              ///< offset → length, ascending, never adjacent
+    DmaMemory memory_;
     std::map<std::uint64_t, std::uint64_t> mapped_iovas_;  ///< first → length of everything mapped
+    DmaSpan span_;
+    std::map<std::size_t, std::size_t> free_;  ///< offset → length, ascending, never adjacent
 };
 
 }  // namespace outboard

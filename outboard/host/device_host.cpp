@@ -18,19 +18,6 @@ namespace outboard {
 
 namespace {
 
-const DriverDescription& require_driver(const std::string& name, const PciIdentity& identity) {
-    if (const KnownDriver* const driver = find_driver(identity))
-        return load_driver(*driver);
-    throw Error(
-        {.kind = ErrorKind::unsupported,
-         .action = "drive",
-         .subject = name,
-         .cause = fmt::format("no driver of this program knows {:04x}:{:04x} (class {:02x}{:02x}{:02x})",
-                              identity.vendor, identity.device, identity.base_class, identity.sub_class,
-                              identity.programming_interface),
-         .remedy = "`outboard list` shows who could drive what"});
-}
-
 /// Gives the device back. That it failed is only reported: the caller throws what came first.
 void restore_after_failure(const PciAddress& address, const std::function<void(std::string_view)>& report) {
     try {
@@ -95,7 +82,7 @@ Task<void> DeviceHost::start_or_undo(RunLoop& loop, DeviceHostOptions options) {
 /// Claims a PCI device and binds it to vfio-pci, once it is known that there is a driver.
 void DeviceHost::take(const PciAddress& address) {
     const PciDevice device = Inventory().device(address);
-    description_ = &require_driver(name_.text(), device.identity);
+    description_ = &load_driver(require_driver(name_.text(), device.identity));
     claim_ = DeviceClaim(device);
     bound_here_ = Inventory().device(address).driver != vfio_driver;
     if (bound_here_)
@@ -105,7 +92,7 @@ void DeviceHost::take(const PciAddress& address) {
 Task<void> DeviceHost::start(RunLoop& loop, DeviceHostOptions options) {
     device_ = Device::open(name_.text());
     if (description_ == nullptr)
-        description_ = &require_driver(name_.text(), device_->config().identity());
+        description_ = &load_driver(require_driver(name_.text(), device_->config().identity()));
     if (options.adapt)
         options.adapt(*description_, options);
     device_->create_arena({.size = description_->dma_bytes_for(options.driver) + options.arena_bytes,

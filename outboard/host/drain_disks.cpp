@@ -30,25 +30,6 @@ Task<int> fired(RunLoop& loop, int eventfd) {
     co_return co_await loop.event(eventfd, count);
 }
 
-/// sync(2) in a thread of its own, because this one may have to write what it asks for. Gives up after
-/// `limit`.
-Task<void> sync_everything(RunLoop& loop, Duration limit) {
-    const auto done = std::make_shared<Fd>(::eventfd(0, EFD_CLOEXEC));
-    if (!*done)
-        throw_errno(errno, "create", "an eventfd for sync(2)");
-    try {
-        std::thread([done] {
-            ::sync();
-            ::eventfd_write(done->get(), 1);
-        }).detach();
-    } catch (const std::system_error& error) {
-        throw_errno(error.code().value(), "start", "a thread for sync(2)");
-    }
-    Task<int> event = fired(loop, done->get());
-    Task<int> limited = with_deadline(loop, std::move(event), limit, "writing what the page cache holds");
-    co_await std::move(limited);
-}
-
 std::vector<std::string> users_of(const Inventory& inventory, const std::vector<std::string>& disks) {
     std::vector<std::string> users;
     for (const std::string& disk : disks) {
@@ -81,6 +62,23 @@ Task<void> wait_for_users(RunLoop& loop, StopSignals& signals, const std::vector
 }
 
 }  // namespace
+
+Task<void> sync_everything(RunLoop& loop, Duration limit) {
+    const auto done = std::make_shared<Fd>(::eventfd(0, EFD_CLOEXEC));
+    if (!*done)
+        throw_errno(errno, "create", "an eventfd for sync(2)");
+    try {
+        std::thread([done] {
+            ::sync();
+            ::eventfd_write(done->get(), 1);
+        }).detach();
+    } catch (const std::system_error& error) {
+        throw_errno(error.code().value(), "start", "a thread for sync(2)");
+    }
+    Task<int> event = fired(loop, done->get());
+    Task<int> limited = with_deadline(loop, std::move(event), limit, "writing what the page cache holds");
+    co_await std::move(limited);
+}
 
 Task<void> drain_disks(RunLoop& loop, StopSignals& signals, std::vector<std::string> disks,
                        std::chrono::seconds grace, Report report) {

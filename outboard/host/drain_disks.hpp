@@ -19,4 +19,8 @@ namespace outboard {
 Task<void> drain_disks(RunLoop& loop, StopSignals& signals, std::vector<std::string> disks,
                        std::chrono::seconds grace, std::function<void(std::string_view)> report);
 
+/// Has the kernel write what its page cache holds, on a thread of its own, because this one may have to serve
+/// what that asks for. Throws Error (timed_out) after `limit`.
+Task<void> sync_everything(RunLoop& loop, Duration limit);
+
 }  // namespace outboard

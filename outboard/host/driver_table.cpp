@@ -13,6 +13,8 @@
 #include <system_error>
 #include <utility>
 
+#include <fmt/format.h>
+
 namespace outboard {
 
 namespace {
@@ -89,6 +91,38 @@ std::filesystem::path driver_folder() {
 
 const DriverDescription& load_driver(const KnownDriver& driver) {
     return driver.built_in != nullptr ? *driver.built_in : load_module(driver.file, driver.module);
+}
+
+const KnownDriver& require_driver(const std::string& device, const PciIdentity& identity,
+                                  std::string_view name) {
+    const KnownDriver* found = nullptr;
+    if (name.empty()) {
+        found = find_driver(identity);
+    } else {
+        const auto named = std::ranges::find(table(), name, &KnownDriver::name);
+        if (named == table().end()) {
+            std::string names;
+            for (const KnownDriver& driver : table())
+                names += fmt::format("{}{}", names.empty() ? "" : ", ", driver.name);
+            throw Error({.kind = ErrorKind::not_found,
+                         .action = "drive",
+                         .subject = device,
+                         .cause = fmt::format("there is no driver '{}'; there are {}", name, names),
+                         .remedy = {}});
+        }
+        found = &*named;
+    }
+    if (found && !found->match(identity).empty())
+        return *found;
+    throw Error({.kind = ErrorKind::unsupported,
+                 .action = "drive",
+                 .subject = device,
+                 .cause = fmt::format("{} {:04x}:{:04x} (class {:02x}{:02x}{:02x})",
+                                      found ? fmt::format("the driver {} does not know", found->name)
+                                            : "no driver of this program knows",
+                                      identity.vendor, identity.device, identity.base_class,
+                                      identity.sub_class, identity.programming_interface),
+                 .remedy = "`outboard list` shows who could drive what"});
 }
 
 }  // namespace outboard

@@ -155,10 +155,11 @@ Task<void> Exports::start_one(unsigned number, std::size_t share,
     BlockDevice& disk = host_->disk(number);
     const BlockInfo& info = disk.info();
     ublk::ExportOptions options;
-    options.disk = mark_of(number, info, hand_back);
-    options.queue_depth = options_->queue_depth;
-    options.queues = static_cast<std::uint16_t>(std::min<std::size_t>(wanted_queues(*options_), share));
-    options.batch = options_->batch;
+    options.device.disk = mark_of(number, info, hand_back);
+    options.device.queue_depth = options_->queue_depth;
+    options.device.queues =
+        static_cast<std::uint16_t>(std::min<std::size_t>(wanted_queues(*options_), share));
+    options.device.batch = options_->batch;
     options.prepare_thread = secure_thread;
     Task<std::unique_ptr<ublk::UblkExport>> starting =
         ublk::UblkExport::start(*loop_, *control_, disk, std::move(options), std::move(left_behind));

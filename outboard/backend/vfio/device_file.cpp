@@ -87,7 +87,8 @@ DeviceFile::DeviceFile(Fd fd, std::string name) : fd_(std::move(fd)), name_(std:
 DeviceFile::~DeviceFile() {
     // The kernel does the same when the descriptor is closed; a copy of it may be held elsewhere. A device
     // that is gone cannot be told anything, so failures have no further consequence.
-    static_cast<void>(disable_interrupts());
+    if (enabled_)
+        static_cast<void>(disable_interrupts(*enabled_));
     static_cast<void>(clear_bus_master());
     for (const auto& [key, mapping] : mappings_)
         ::munmap(mapping.data(), mapping.size());
@@ -199,7 +200,7 @@ InterruptInfo DeviceFile::interrupt_info(InterruptKind kind) const {
 void DeviceFile::set_interrupts(InterruptKind kind, std::span<const int> eventfds) {
     if (eventfds.empty()) {
         if (enabled_ == kind)
-            if (const int error = disable_interrupts(); error != 0)
+            if (const int error = disable_interrupts(kind); error != 0)
                 throw_errno(error, fmt::format("disable {} of", to_text(kind)), name_);
         return;
     }
@@ -230,14 +231,21 @@ void DeviceFile::set_interrupts(InterruptKind kind, std::span<const int> eventfd
     enabled_ = kind;
 }
 
-int DeviceFile::disable_interrupts() noexcept {
-    if (!enabled_)
-        return 0;
+int DeviceFile::quiet() noexcept {
+    const int error = clear_bus_master();
+    // The kernel refuses this for a kind that is not enabled.
+    for (const InterruptKind kind : {InterruptKind::intx, InterruptKind::msi, InterruptKind::msix})
+        static_cast<void>(disable_interrupts(kind));
+    return error;
+}
+
+int DeviceFile::disable_interrupts(InterruptKind kind) noexcept {
     vfio_irq_set set{};
     set.argsz = sizeof set;
     set.flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
-    set.index = static_cast<std::uint32_t>(*enabled_);
-    enabled_.reset();
+    set.index = static_cast<std::uint32_t>(kind);
+    if (enabled_ == kind)
+        enabled_.reset();
     return -call(fd_.get(), VFIO_DEVICE_SET_IRQS, &set);
 }
 

@@ -31,6 +31,11 @@ class DeviceFile {
     DeviceFile& operator=(DeviceFile&&) = delete;
 
     const std::string& name() const noexcept { return name_; }
+    int fd() const noexcept { return fd_.get(); }
+
+    /// Interrupts of every kind off, bus mastering off, whoever turned them on: a process that had the
+    /// descriptor is gone. Returns 0 or the errno value of a device that cannot be told.
+    int quiet() noexcept;
 
     RegionInfo region_info(RegionIndex region) const;
     int read_region(RegionIndex region, std::uint64_t offset, std::span<std::byte> data) noexcept;
@@ -60,7 +65,7 @@ class DeviceFile {
         return regions_[std::to_underlying(region)];
     }
     int switch_intx(std::uint32_t action) noexcept;
-    int disable_interrupts() noexcept;
+    int disable_interrupts(InterruptKind kind) noexcept;
     int clear_bus_master() noexcept;
 
     Fd fd_;

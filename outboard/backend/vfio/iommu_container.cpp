@@ -56,6 +56,14 @@ IommuContainer::IommuContainer(std::string name) : name_(std::move(name)), fd_(o
                      .remedy = "run `modprobe vfio_iommu_type1` as root"});
 }
 
+void IommuContainer::take_group(Fd group) {
+    const int container = fd_.get();
+    if (const int result = call(group.get(), VFIO_GROUP_SET_CONTAINER, &container); result < 0)
+        throw_errno(-result, "put into a VFIO container the group of", name_);
+    group_ = std::move(group);
+    set_iommu();
+}
+
 void IommuContainer::set_iommu() {
     if (const int result = call(fd_.get(), VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU); result < 0) {
         if (result == -EPERM)
@@ -92,7 +100,7 @@ void IommuContainer::set_iommu() {
     ranges_ = parse_iova_ranges(*capability);
 }
 
-void IommuContainer::map(const DmaMapping& mapping) const {
+void IommuContainer::map(const DmaMapping& mapping) {
     const std::uint64_t size = mapping.memory.size();
     const MemoryLock lock = current_memory_lock();
     check_memory_lock(lock, size, name_);
@@ -116,7 +124,7 @@ void IommuContainer::map(const DmaMapping& mapping) const {
                 result == -ENOSPC ? "it has too many mappings: register fewer, larger pieces of memory" : "");
 }
 
-void IommuContainer::unmap(std::uint64_t iova, std::uint64_t size) const {
+void IommuContainer::unmap(std::uint64_t iova, std::uint64_t size) {
     vfio_iommu_type1_dma_unmap unmap{};
     unmap.argsz = sizeof unmap;
     unmap.iova = iova;

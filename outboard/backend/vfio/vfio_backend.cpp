@@ -3,6 +3,7 @@
 #include "outboard/backend/pci/inventory.hpp"
 #include "outboard/backend/pci/requirements.hpp"
 #include "outboard/backend/vfio/ioctl.hpp"
+#include "outboard/backend/vfio/iommu_container.hpp"
 #include "outboard/base/error.hpp"
 
 #include <cerrno>
@@ -69,17 +70,15 @@ std::unique_ptr<VfioBackend> VfioBackend::open(const PciAddress& address) {
     const std::string name = address.text();
     const unsigned number = require_iommu_group("open", inventory, device);
     require_binding(device);
-    IommuContainer container(name);
+    auto container = std::make_unique<IommuContainer>(name);
     Fd group = open_group(name, number);
     require_viable(group.get(), inventory, device);
-    const int container_fd = container.fd();
-    if (const int result = call(group.get(), VFIO_GROUP_SET_CONTAINER, &container_fd); result < 0)
-        throw_errno(-result, "put into a VFIO container the group of", name);
-    container.set_iommu();
-    const int fd = call(group.get(), VFIO_GROUP_GET_DEVICE_FD, name.c_str());
+    const int group_fd = group.get();
+    container->take_group(std::move(group));
+    const int fd = call(group_fd, VFIO_GROUP_GET_DEVICE_FD, name.c_str());
     if (fd < 0)
         throw_errno(-fd, "open", name, "see the kernel log (`dmesg`) for what vfio-pci says");
-    return std::make_unique<VfioBackend>(std::move(container), std::move(group), Fd(fd), name);
+    return std::make_unique<VfioBackend>(std::move(container), Fd(fd), name);
 }
 
 }  // namespace outboard::vfio

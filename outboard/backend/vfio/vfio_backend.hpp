@@ -1,12 +1,12 @@
 // A PCI device reached through VFIO: an IOMMU group in a container, type-1 model version 2, as every
 // distribution's kernel has it. What belongs to the device alone is in DeviceFile and what belongs to the
-// address space alone in IommuContainer, so a device cdev with an iommufd is another pair beside this one.
+// address space in an AddressSpace, so a device cdev with an iommufd is another pair beside this one.
 #pragma once
 
 #include "outboard/backend/backend.hpp"
 #include "outboard/backend/pci/address.hpp"
+#include "outboard/backend/vfio/address_space.hpp"
 #include "outboard/backend/vfio/device_file.hpp"
-#include "outboard/backend/vfio/iommu_container.hpp"
 #include "outboard/base/fd.hpp"
 
 #include <memory>
@@ -21,10 +21,14 @@ class VfioBackend final : public Backend {
     /// binding, the modules, the IOMMU, rights, or the other members of its group.
     static std::unique_ptr<VfioBackend> open(const PciAddress& address);
 
-    VfioBackend(IommuContainer container, Fd group, Fd device, std::string name)
-        : container_(std::move(container)),
-          group_(std::move(group)),
-          device_(std::move(device), std::move(name)) {}
+    /// A device that is open: its descriptor, and who maps memory for it. Throws Error.
+    VfioBackend(std::unique_ptr<AddressSpace> space, Fd device, std::string name)
+        : space_(std::move(space)), device_(std::move(device), std::move(name)) {}
+
+    /// The device's descriptor, for a process that shall drive it with memory that is mapped here.
+    int device_fd() const noexcept { return device_.fd(); }
+    /// Stops a device whose driver is gone: see DeviceFile::quiet.
+    int quiet() noexcept { return device_.quiet(); }
 
     const std::string& name() const noexcept override { return device_.name(); }
 
@@ -54,15 +58,14 @@ class VfioBackend final : public Backend {
     bool resettable() const noexcept override { return device_.resettable(); }
     void reset() override { device_.reset(); }
 
-    std::vector<IovaRange> iova_ranges() const override { return container_.iova_ranges(); }
-    std::uint64_t dma_page_size() const noexcept override { return container_.page_size(); }
-    void map_dma(const DmaMapping& mapping) override { container_.map(mapping); }
-    void unmap_dma(std::uint64_t iova, std::uint64_t size) override { container_.unmap(iova, size); }
+    std::vector<IovaRange> iova_ranges() const override { return space_->iova_ranges(); }
+    std::uint64_t dma_page_size() const noexcept override { return space_->page_size(); }
+    void map_dma(const DmaMapping& mapping) override { space_->map(mapping); }
+    void unmap_dma(std::uint64_t iova, std::uint64_t size) override { space_->unmap(iova, size); }
 
   private:
     // Closed in the reverse order: the device stops before its mappings go.
-    IommuContainer container_;
-    Fd group_;
+    std::unique_ptr<AddressSpace> space_;
     DeviceFile device_;
 };
 

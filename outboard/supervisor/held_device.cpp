@@ -1,0 +1,117 @@
+#include "outboard/supervisor/held_device.hpp"
+
+#include "outboard/backend/pci/binding.hpp"
+#include "outboard/backend/pci/claim.hpp"
+#include "outboard/backend/pci/inventory.hpp"
+#include "outboard/backend/pci/requirements.hpp"
+#include "outboard/backend/vfio/vfio_backend.hpp"
+#include "outboard/backend/vfio_user/connect.hpp"
+#include "outboard/base/error.hpp"
+#include "outboard/device/device.hpp"
+#include "outboard/device/dma_memory.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <fcntl.h>
+
+namespace outboard {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+class HeldPciDevice final : public HeldDevice {
+  public:
+    explicit HeldPciDevice(const PciAddress& address)
+        : address_(address), claim_(Inventory().device(address)) {
+        bound_here_ = Inventory().device(address).driver != vfio_driver;
+        if (bound_here_)
+            Binder().bind(address);
+        try {
+            std::unique_ptr<vfio::VfioBackend> backend = vfio::VfioBackend::open(address);
+            backend_ = backend.get();
+            device_ = std::make_unique<Device>(std::move(backend));
+        } catch (...) {
+            if (bound_here_)
+                Binder().restore(address);
+            throw;
+        }
+    }
+
+    Fd descriptor() override {
+        Fd copy(::fcntl(backend_->device_fd(), F_DUPFD_CLOEXEC, 0));
+        if (!copy)
+            throw_errno(errno, "copy the descriptor of", address_.text());
+        return copy;
+    }
+
+    void make_arena(std::uint64_t bytes, unsigned address_bits) override {
+        const DmaArena& arena = device_->create_arena({.size = bytes, .address_bits = address_bits});
+        arena_ = {.fd = arena.fd(), .bytes = arena.span().length, .iova = arena.span().iova};
+    }
+    HeldArena arena() const noexcept override { return arena_; }
+
+    void quiet() noexcept override { static_cast<void>(backend_->quiet()); }
+
+    bool reset() override {
+        if (!device_->resettable())
+            return false;
+        device_->reset();
+        return true;
+    }
+
+    void release() override {
+        device_.reset();
+        if (bound_here_)
+            Binder().restore(address_);
+        bound_here_ = false;
+    }
+
+  private:
+    PciAddress address_;
+    DeviceClaim claim_;
+    bool bound_here_ = false;
+    HeldArena arena_;
+    vfio::VfioBackend* backend_ = nullptr;
+    std::unique_ptr<Device> device_;
+};
+
+/// The server of the device sees a new client in every host.
+class HeldUserDevice final : public HeldDevice {
+  public:
+    explicit HeldUserDevice(const DeviceName& name) : name_(name) {}
+
+    Fd descriptor() override { return vfio_user::connect_to(std::string(name_.socket()), name_.text(), 5s); }
+    void make_arena(std::uint64_t bytes, unsigned /*address_bits*/) override {
+        memory_.emplace(DmaMemory::make({.size = bytes}, name_.text()));
+    }
+    HeldArena arena() const noexcept override {
+        // Any address will do: there is no IOMMU, and nothing else is mapped.
+        return memory_ ? HeldArena{.fd = memory_->fd(),
+                                   .bytes = memory_->bytes().size(),
+                                   .iova = DmaMemory::alignment}
+                       : HeldArena{};
+    }
+    // The server has seen the end of its client.
+    void quiet() noexcept override {}
+    bool reset() override { return false; }
+    void release() override { memory_.reset(); }
+
+  private:
+    DeviceName name_;
+    std::optional<DmaMemory> memory_;
+};
+
+}  // namespace
+
+std::unique_ptr<HeldDevice> HeldDevice::open(const DeviceName& name) {
+    if (name.pci())
+        return std::make_unique<HeldPciDevice>(*name.pci());
+    return std::make_unique<HeldUserDevice>(name);
+}
+
+}  // namespace outboard

@@ -1,0 +1,60 @@
+// outboardd: drives devices by hosts that may die.
+#include "outboard/base/error.hpp"
+#include "outboard/host/forward_progress.hpp"
+#include "outboard/host/stop_signals.hpp"
+#include "outboard/runtime/run_loop.hpp"
+#include "outboard/supervisor/supervisor.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+namespace {
+
+/// The host's program lies beside this one.
+std::filesystem::path host_program() {
+    return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "outboard-host";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    using outboard::Error;
+    using outboard::ErrorKind;
+    outboard::SupervisorOptions options;
+    std::filesystem::path configuration = "/etc/outboard";
+    CLI::App app("Runs drivers in processes of their own, and starts them again when they die", "outboardd");
+    app.set_version_flag("--version", "outboard 0.1.0");
+    app.failure_message(CLI::FailureMessage::simple);
+    app.add_option("--config", configuration, "A TOML file, or a folder of them")->capture_default_str();
+    app.add_option("--socket", options.socket, "Where it listens for orders")->capture_default_str();
+    app.add_option("--group", options.group, "The group that may give orders")->capture_default_str();
+    try {
+        app.parse(argc, argv);
+        options.configuration = outboard::read_configuration(configuration);
+        options.host_program = host_program();
+        std::signal(SIGPIPE, SIG_IGN);
+        outboard::StopSignals signals;
+        // Users of a disk wait for this process while its host is replaced.
+        if (const std::string warning = outboard::begin_forward_progress(); !warning.empty())
+            std::fprintf(stderr, "outboardd: %s\n", warning.c_str());
+        for (const std::string& warning : outboard::secure_forward_progress())
+            std::fprintf(stderr, "outboardd: %s\n", warning.c_str());
+        outboard::RunLoop loop;
+        outboard::Supervisor supervisor(loop, std::move(options));
+        loop.run(supervisor.run(signals));
+        return 0;
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? 0 : static_cast<int>(ErrorKind::usage);
+    } catch (const Error& error) {
+        std::fprintf(stderr, "outboardd: %s\n", error.what());
+        return error.exit_status();
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "outboardd: %s\n", error.what());
+        return static_cast<int>(ErrorKind::failed);
+    }
+}

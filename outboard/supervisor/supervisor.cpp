@@ -1,0 +1,140 @@
+#include "outboard/supervisor/supervisor.hpp"
+
+#include "outboard/backend/device_name.hpp"
+#include "outboard/base/error.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace outboard {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t kept_lines = 200;
+
+}  // namespace
+
+Supervisor::Supervisor(RunLoop& loop, SupervisorOptions options)
+    : loop_(&loop),
+      options_(std::move(options)),
+      server_(loop, options_.socket, options_.group,
+              [this](Request request) { return obey(std::move(request)); }) {}
+
+Supervisor::Entry& Supervisor::add(DeviceSettings settings) {
+    const std::string name = settings.device.text();
+    Entry& entry = devices_[name];
+    ManagedDevice::Environment environment{
+        .loop = *loop_,
+        .control = [this]() -> ublk::Control& {
+            if (!control_)
+                control_.emplace(*loop_);
+            return *control_;
+        },
+        .host_program = options_.host_program,
+        .log = [this, &entry, name](std::string_view line) { log(entry, name, line); }};
+    entry.device = std::make_unique<ManagedDevice>(std::move(environment), std::move(settings));
+    return entry;
+}
+
+Supervisor::Entry& Supervisor::find(const std::string& name) {
+    const auto found = devices_.find(DeviceName::parse(name).text());
+    if (found != devices_.end())
+        return found->second;
+    throw Error({.kind = ErrorKind::not_found,
+                 .action = "find",
+                 .subject = name,
+                 .cause = "outboardd has no such device",
+                 .remedy = fmt::format("`outboard start {}` gives it to outboardd", name)});
+}
+
+void Supervisor::log(Entry& entry, const std::string& device, std::string_view line) {
+    std::fprintf(stderr, "outboardd: %s: %.*s\n", device.c_str(), static_cast<int>(line.size()), line.data());
+    entry.lines.emplace_back(line);
+    if (entry.lines.size() > kept_lines)
+        entry.lines.pop_front();
+}
+
+Task<nlohmann::json> Supervisor::obey(Request request) {
+    if (request.order == Order::status) {
+        nlohmann::json list = nlohmann::json::array();
+        for (const auto& [name, entry] : devices_)
+            if (request.device.empty() || request.device == name)
+                list.push_back(to_json(entry.device->status()));
+        co_return list;
+    }
+    if (request.order == Order::start) {
+        const DeviceName name = DeviceName::parse(request.device);
+        const auto known = devices_.find(name.text());
+        DeviceSettings settings;
+        settings.device = name;
+        Entry& entry = known != devices_.end() ? known->second : add(std::move(settings));
+        entry.device->start();
+        Task<void> running = entry.device->running();
+        co_await std::move(running);
+        co_return to_json(entry.device->status());
+    }
+    Entry& entry = find(request.device);
+    switch (request.order) {
+        case Order::stop: {
+            Task<void> stopping = entry.device->stop(request.force);
+            co_await std::move(stopping);
+            break;
+        }
+        case Order::restart:
+        case Order::upgrade: {
+            entry.device->replace_host();
+            Task<void> running = entry.device->running();
+            co_await std::move(running);
+            break;
+        }
+        case Order::logs:
+            co_return nlohmann::json(entry.lines);
+        default:
+            break;
+    }
+    co_return to_json(entry.device->status());
+}
+
+Task<void> Supervisor::run(StopSignals& signals) {
+    for (const std::string& problem : options_.configuration.problems)
+        std::fprintf(stderr, "outboardd: %s\n", problem.c_str());
+    for (DeviceSettings& settings : options_.configuration.devices)
+        add(std::move(settings)).device->start();
+    Task<void> signal = signals.next(*loop_);
+    co_await std::move(signal);
+    Task<void> stopping = stop_all(signals);
+    co_await std::move(stopping);
+}
+
+Task<void> Supervisor::stop_all(StopSignals& signals) {
+    bool force = false;
+    for (auto& [name, entry] : devices_) {
+        for (bool told = false;;) {
+            std::string obstacle;
+            try {
+                Task<void> stopping = entry.device->stop(force);
+                co_await std::move(stopping);
+            } catch (const Error& error) {
+                obstacle = error.what();
+                if (error.kind() != ErrorKind::busy) {
+                    log(entry, name, obstacle);
+                    break;
+                }
+            }
+            if (obstacle.empty())
+                break;
+            if (!std::exchange(told, true))
+                log(entry, name, fmt::format("waiting, until another signal: {}", obstacle));
+            force = force || signals.take();
+            co_await loop_->sleep_for(100ms);
+        }
+    }
+}
+
+}  // namespace outboard

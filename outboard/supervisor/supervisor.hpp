@@ -1,0 +1,68 @@
+// outboardd: devices and their hosts, watched by one process.
+#pragma once
+
+#include "outboard/export/ublk/control.hpp"
+#include "outboard/host/stop_signals.hpp"
+#include "outboard/runtime/run_loop.hpp"
+#include "outboard/runtime/task.hpp"
+#include "outboard/supervisor/configuration.hpp"
+#include "outboard/supervisor/control_protocol.hpp"
+#include "outboard/supervisor/control_server.hpp"
+#include "outboard/supervisor/managed_device.hpp"
+
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+namespace outboard {
+
+struct SupervisorOptions {
+    Configuration configuration;
+    std::filesystem::path socket = control_socket_path;
+    std::string group = "outboard";      ///< who may ask, besides root
+    std::filesystem::path host_program;  ///< outboard-host
+};
+
+/// Used on one loop, and goes before it.
+class Supervisor {
+  public:
+    /// Listens; starts nothing yet. Throws Error.
+    Supervisor(RunLoop& loop, SupervisorOptions options);
+    Supervisor(const Supervisor&) = delete;
+    Supervisor& operator=(const Supervisor&) = delete;
+    Supervisor(Supervisor&&) = delete;
+    Supervisor& operator=(Supervisor&&) = delete;
+    ~Supervisor() = default;
+
+    /// Starts the devices of the configuration, and serves until a stop signal comes; then stops them all,
+    /// as soon as nobody uses their disks, at the latest with a second signal.
+    Task<void> run(StopSignals& signals);
+
+    /// Does what somebody asks for. Throws Error.
+    Task<nlohmann::json> obey(Request request);
+
+  private:
+    struct Entry {
+        std::unique_ptr<ManagedDevice> device;
+        std::deque<std::string> lines;  ///< the last that were logged
+    };
+
+    Entry& add(DeviceSettings settings);
+    Entry& find(const std::string& name);
+    void log(Entry& entry, const std::string& device, std::string_view line);
+    Task<void> stop_all(StopSignals& signals);
+
+    RunLoop* loop_;
+    SupervisorOptions options_;
+    std::optional<ublk::Control> control_;
+    std::map<std::string, Entry> devices_;
+    ControlServer server_;
+};
+
+}  // namespace outboard

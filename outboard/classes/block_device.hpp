@@ -63,6 +63,7 @@ struct BlockInfo {
     bool volatile_write_cache = false;  ///< a flush is needed for data to be stable
     bool force_unit_access = false;     ///< writes may ask for it; otherwise the driver flushes after them
     bool rotational = true;
+    bool read_only = false;  ///< whatever changes data ends with not_supported
 };
 
 /// A submission/completion pair used by one thread, the one that turns the RunLoop it was opened on. No call

@@ -23,6 +23,8 @@ namespace {
 }  // namespace
 
 std::uint64_t bench_blocks(const BlockInfo& info, const BlockBenchOptions& options) {
+    if (info.read_only && options.read_percent < 100)
+        refuse(info, "it is read-only, and the load writes");
     if (options.io_size == 0 || options.io_size % info.block_size != 0)
         refuse(info, fmt::format("{} bytes are not a whole number of its blocks of {}", options.io_size,
                                  info.block_size));

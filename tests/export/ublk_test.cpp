@@ -117,6 +117,13 @@ TEST(Parameters, OfferFuaOnlyWithACacheAndADiskThatHasIt) {
     EXPECT_EQ(make_parameters(info, 4096).basic.attributes, attribute::volatile_cache);
 }
 
+TEST(Parameters, SayThatADiskIsReadOnly) {
+    BlockInfo info = some_disk();
+    info.rotational = false;
+    info.read_only = true;
+    EXPECT_EQ(make_parameters(info, 4096).basic.attributes, attribute::read_only);
+}
+
 TEST(Parameters, OfferDiscardAndZeroesWhereTheDiskHasThem) {
     BlockInfo info = some_disk();
     info.max_write_zeroes = 1 << 20;

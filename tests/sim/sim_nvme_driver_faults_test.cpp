@@ -21,6 +21,7 @@ using sim::FaultKind;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 class FaultyNvme final : public test::DiskPlace {
   public:
@@ -37,6 +38,7 @@ class FaultyNvme final : public test::DiskPlace {
     std::string complaints() override { return {}; }
     std::chrono::milliseconds load_time() const override { return 50ms; }
     sim::FaultInjector& faults() { return model_.faults(); }
+    sim::nvme::Controller& model() { return model_; }
 
   private:
     sim::nvme::Controller model_{
@@ -125,6 +127,48 @@ TEST_F(NvmeFaults, AnErrorIsTriedAgainOrTold) {
         EXPECT_THAT(ours.told, Contains(HasSubstr("read of 1 blocks at LBA 0 failed")));
     }
     expect_good_read();
+}
+
+TEST_F(NvmeFaults, WhatAnotherResetHasCostIsNoTimeOut) {
+    fill(99);
+    BlockRequest request;
+    request.data = {&data, 1};
+    request.length = data.length;
+    place->faults().order(FaultKind::wrong_head);
+    ours.submit_until_restarted(request);
+    EXPECT_THAT(ours.told, Contains(HasSubstr("completed what was not asked for")));
+    place->faults().order(FaultKind::completion_drop);
+    EXPECT_EQ(ours.finish(), BlockStatus::ok);
+    EXPECT_THAT(ours.told, Contains(HasSubstr("was not finished after 40 ms")));
+    EXPECT_TRUE(test::block_is(data.bytes(), 0, 1));
+}
+
+TEST_F(NvmeFaults, AQueueGoesOnWithThePairThatIsLeft) {
+    place->model().grant_queue_pairs(1);
+    place->faults().order(FaultKind::wrong_head);
+    for (int i = 0; i < 20; ++i)
+        expect_good_read();
+    EXPECT_THAT(ours.told, Contains(HasSubstr("works again after a reset")));
+    EXPECT_THAT(ours.told, Not(Contains(HasSubstr("is given up"))));
+}
+
+TEST(NvmeQueues, ThoseThatAreLeftAfterAResetGoOn) {
+    const auto place = std::make_shared<FaultyNvme>();
+    DriverOptions options = place->options();
+    options.queues = 2;
+    options.completion = CompletionMode::poll;
+    test::Ours ours(place, options);
+    ours.open();
+    const DmaSpan data = ours.memory(0, 512);
+    std::unique_ptr<BlockQueue> second = ours.disk().open_queue(ours.loop);
+    place->model().grant_queue_pairs(1);
+    place->faults().order(FaultKind::wrong_head);
+    EXPECT_EQ(ours.run(BlockOperation::read, 0, data), BlockStatus::ok);
+    ours.queue.swap(second);
+    EXPECT_EQ(ours.run(BlockOperation::read, 0, data), BlockStatus::removed);
+    EXPECT_THAT(ours.told, Contains(HasSubstr("grants 1 queue pairs only since a reset")));
+    ours.queue.swap(second);
+    EXPECT_EQ(ours.run(BlockOperation::read, 0, data), BlockStatus::ok);
 }
 
 TEST_F(NvmeFaults, AQueueOnAnotherThreadGoesOnAfterAReset) {

@@ -1,4 +1,5 @@
 // The virtio-blk driver on a simulated disk that goes wrong, a fault at a time.
+#include "outboard/backend/vfio_user/vfio_user_backend.hpp"
 #include "outboard/base/error.hpp"
 #include "outboard/drivers/virtio_blk/virtio_blk.hpp"
 #include "outboard/sim/models/virtio_blk/disk.hpp"
@@ -12,6 +13,7 @@
 
 #include "tests/sim/socket_directory.hpp"
 #include "tests/support/disk_load.hpp"
+#include "tests/support/limited_backend.hpp"
 #include <gmock/gmock.h>
 
 namespace outboard {
@@ -22,13 +24,20 @@ using sim::FaultKind;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 class FaultyDisk final : public test::DiskPlace {
   public:
     const DriverDescription& driver() const override { return virtio_blk::description; }
     explicit FaultyDisk(const sim::virtio_blk::Options& options) : model_(options) {}
     std::unique_ptr<Device> open() override {
-        return Device::open("vfio-user:" + server_.server().path().string());
+        const std::string path = server_.server().path().string();
+        if (!line_only)
+            return Device::open("vfio-user:" + path);
+        auto backend = std::make_unique<test::LimitedBackend>(vfio_user::VfioUserBackend::open(path),
+                                                              InterruptKind::intx);
+        line = backend.get();
+        return std::make_unique<Device>(std::move(backend));
     }
     DriverOptions options() const override {
         DriverOptions options;
@@ -41,6 +50,9 @@ class FaultyDisk final : public test::DiskPlace {
     std::chrono::milliseconds load_time() const override { return 50ms; }
     sim::FaultInjector& faults() { return model_.faults(); }
     sim::virtio_blk::Disk& model() { return model_; }
+
+    bool line_only = false;
+    test::LimitedBackend* line = nullptr;  ///< of the device that was opened last
 
   private:
     sim::virtio_blk::Disk model_;
@@ -144,6 +156,40 @@ TEST_P(VirtioBlkFaults, AnErrorIsTriedAgainOrTold) {
     expect_good_read();
 }
 
+TEST_P(VirtioBlkFaults, WhatAnotherResetHasCostIsNoTimeOut) {
+    fill(99);
+    BlockRequest request;
+    request.data = {&data, 1};
+    request.length = data.length;
+    place->faults().order(FaultKind::wrong_head);
+    ours.submit_until_restarted(request);
+    EXPECT_THAT(ours.told, Contains(HasSubstr("used what cannot be")));
+    place->faults().order(FaultKind::completion_drop);
+    EXPECT_EQ(ours.finish(), BlockStatus::ok);
+    EXPECT_THAT(ours.told, Contains(HasSubstr("was not finished after 40 ms")));
+    EXPECT_TRUE(test::block_is(data.bytes(), 0, 1));
+}
+
+TEST_P(VirtioBlkFaults, AShutdownDuringAResetFlushesBehindIt) {
+    ours.on_told = [&](std::string_view text) {
+        // Nothing but the flush is sent after this.
+        if (text.contains("works again"))
+            place->faults().order(FaultKind::status_error);
+    };
+    place->model().ask_for_reset();
+    const TimePoint limit = Clock::now() + 20s;
+    while (ours.told.empty() && Clock::now() < limit)
+        ours.loop.turn(Clock::now() + 10ms);
+    EXPECT_THAT(ours.told, Contains(HasSubstr("the disk is reset")));
+    EXPECT_THAT(ours.told, Not(Contains(HasSubstr("works again"))));
+    try {
+        ours.shut_down();
+        ADD_FAILURE() << "there was no flush";
+    } catch (const Error& error) {
+        EXPECT_THAT(error.what(), HasSubstr("flush the cache"));
+    }
+}
+
 TEST_P(VirtioBlkFaults, AWriteThatMustBeStableIsFlushed) {
     EXPECT_TRUE(ours.info().volatile_write_cache);
     EXPECT_FALSE(ours.info().force_unit_access);
@@ -207,12 +253,39 @@ TEST(VirtioBlkRefusals, ADeviceThatBypassesTheIommuIsRefused) {
     }
 }
 
+TEST(VirtioBlkLine, ALineThatIsBrokenIsPolledFor) {
+    sim::virtio_blk::Options slow = disk_options(false);
+    slow.latency = 50ms;
+    const auto place = std::make_shared<FaultyDisk>(slow);
+    place->line_only = true;
+    DriverOptions options;
+    options.completion = CompletionMode::interrupt;
+    test::Ours ours(place, options);
+    ours.open();
+    const DmaSpan data = ours.memory(0, 512);
+    EXPECT_EQ(ours.run(BlockOperation::read, 0, data), BlockStatus::ok);
+    place->line->break_line();
+    EXPECT_EQ(ours.run(BlockOperation::read, 0, data), BlockStatus::ok);
+    EXPECT_THAT(ours.told, Contains(HasSubstr("completions are polled for")));
+    BlockRequest request;
+    BlockRequest* const one = &request;
+    request.data = {&data, 1};
+    request.length = data.length;
+    BlockRequest* finished = nullptr;
+    ours.queue->submit({&one, 1});
+    EXPECT_EQ(ours.queue->reap({&finished, 1}), 0U);
+    const TimePoint now = Clock::now();
+    EXPECT_LE(ours.queue->next_reap(now), now);
+    EXPECT_EQ(ours.finish(), BlockStatus::ok);
+}
+
 TEST(VirtioBlkRefusals, AReadOnlyDiskIsReadOnly) {
     sim::virtio_blk::Options options = disk_options(false);
     options.read_only = true;
     test::Ours ours(std::make_shared<FaultyDisk>(options));
     ours.open();
     const DmaSpan data = ours.memory(0, 4096);
+    EXPECT_TRUE(ours.info().read_only);
     EXPECT_EQ(ours.run(BlockOperation::read, 0, data), BlockStatus::ok);
     EXPECT_EQ(ours.run(BlockOperation::write, 0, data), BlockStatus::not_supported);
     EXPECT_EQ(ours.run(BlockOperation::discard, 0, 4096, {}), BlockStatus::not_supported);

@@ -35,9 +35,9 @@ sim::virtio_blk::Options configuration() {
     } else if (name == "eight" || name == "packed-eight-direct") {
         options.queues = 1;
         options.queue_size = 8;
-    } else if (name == "two") {
+    } else if (name == "four") {
         options.queues = 1;
-        options.queue_size = 2;
+        options.queue_size = 4;
     } else if (name == "4096") {
         options.storage.block_size = 4096;
         options.size_max = 65536;

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <random>
 #include <span>
@@ -38,7 +39,11 @@ class Ours {
     explicit Ours(const std::shared_ptr<DiskPlace>& place) : Ours(place, place->options()) {}
     Ours(std::shared_ptr<DiskPlace> place, DriverOptions options) : place_(std::move(place)) {
         const DriverDescription& driver = place_->driver();
-        options.report = [this](std::string_view text) { told.emplace_back(text); };
+        options.report = [this](std::string_view text) {
+            told.emplace_back(text);
+            if (on_told)
+                on_told(text);
+        };
         device_ = place_->open();
         device_->create_arena(
             {.size = driver.dma_bytes_for(options) + memory_size, .address_bits = driver.dma_address_bits});
@@ -52,7 +57,8 @@ class Ours {
     ~Ours() {
         queue.reset();
         try {
-            loop.run(driver_->shut_down());
+            if (!shut_down_)
+                shut_down();
         } catch (const std::exception& error) {
             if (!may_fail)
                 ADD_FAILURE() << error.what();
@@ -115,10 +121,39 @@ class Ours {
         return run(operation, offset, data.length, {&data, data.length > 0 ? 1U : 0U}, fua);
     }
 
+    /// Submits a request and waits until a reset that comes meanwhile is over, and its queue about to send
+    /// again what was under way: the queue's next reap does.
+    void submit_until_restarted(BlockRequest& request) {
+        BlockRequest* one = &request;
+        const TimePoint limit = Clock::now() + std::chrono::seconds(20);
+        queue->submit({&one, 1});
+        while (queue->next_reap(Clock::now()) != TimePoint::max() && Clock::now() < limit) {
+            EXPECT_EQ(queue->reap({&one, 1}), 0U);
+            loop.turn(std::min(queue->next_reap(Clock::now()), limit));
+        }
+        while (queue->next_reap(Clock::now()) == TimePoint::max() && Clock::now() < limit)
+            loop.turn(limit);
+    }
+    /// Waits for one that was submitted.
+    BlockStatus finish() {
+        BlockRequest* one = nullptr;
+        const TimePoint limit = Clock::now() + std::chrono::seconds(20);
+        while (queue->reap({&one, 1}) == 0 && Clock::now() < limit)
+            loop.turn(std::min(queue->next_reap(Clock::now()), limit));
+        return one ? one->status : BlockStatus::pending;
+    }
+    /// Now, instead of at the end. The driver can do nothing afterwards.
+    void shut_down() {
+        shut_down_ = true;
+        queue.reset();
+        loop.run(driver_->shut_down());
+    }
+
     const std::string& name() const { return device_->name(); }
     std::chrono::milliseconds load_time() const { return place_->load_time(); }
 
     std::vector<std::string> told;
+    std::function<void(std::string_view)> on_told;
     RunLoop loop;
     std::unique_ptr<BlockQueue> queue;
     bool may_fail = false;  ///< the device does not survive the test
@@ -129,6 +164,7 @@ class Ours {
     DmaBuffer memory_;
     std::unique_ptr<Driver> driver_;
     const BlockInfo* info_ = nullptr;
+    bool shut_down_ = false;
 };
 
 /// Random reads and writes of random sizes in a window of the disk that is open, for a time and until there

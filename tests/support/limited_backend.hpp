@@ -3,6 +3,7 @@
 
 #include "outboard/backend/backend.hpp"
 
+#include <cerrno>
 #include <memory>
 #include <utility>
 
@@ -13,6 +14,9 @@ class LimitedBackend final : public Backend {
   public:
     LimitedBackend(std::unique_ptr<Backend> inner, InterruptKind kind)
         : inner_(std::move(inner)), kind_(kind) {}
+
+    /// From now on INTx cannot be unmasked any more.
+    void break_line() noexcept { line_broken_ = true; }
 
     const std::string& name() const noexcept override { return inner_->name(); }
     RegionInfo region_info(RegionIndex region) const override { return inner_->region_info(region); }
@@ -33,7 +37,7 @@ class LimitedBackend final : public Backend {
         inner_->set_interrupts(kind, eventfds);
     }
     int mask_intx() noexcept override { return inner_->mask_intx(); }
-    int unmask_intx() noexcept override { return inner_->unmask_intx(); }
+    int unmask_intx() noexcept override { return line_broken_ ? EIO : inner_->unmask_intx(); }
     bool resettable() const noexcept override { return inner_->resettable(); }
     void reset() override { inner_->reset(); }
     std::vector<IovaRange> iova_ranges() const override { return inner_->iova_ranges(); }
@@ -44,6 +48,7 @@ class LimitedBackend final : public Backend {
   private:
     std::unique_ptr<Backend> inner_;
     InterruptKind kind_;
+    bool line_broken_ = false;
 };
 
 }  // namespace outboard::test

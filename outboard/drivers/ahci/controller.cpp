@@ -248,11 +248,26 @@ std::vector<BlockDevice*> Controller::block_devices() {
 }
 
 Task<void> Controller::shut_down() {
+    std::exception_ptr failure;
+    // What was written is flushed when the disks work again, not left behind.
+    try {
+        const std::string what = fmt::format("the end of what is put right on {}", name_);
+        Task<void> waiting = wait_until(
+            loop_,
+            [this] {
+                return lost_ || (!attending_ && std::ranges::none_of(places_, [](const Place& place) {
+                           return place.port->wants_attention();
+                       }));
+            },
+            limits_.ready + limits_.command, 1ms, what);
+        co_await std::move(waiting);
+    } catch (const outboard::Error&) {
+        failure = std::current_exception();
+    }
     attention_service_ = {};
     interrupt_service_ = {};
     bell_watch_.reset();
     interrupt_watch_.reset();
-    std::exception_ptr failure;
     if (!lost_) {
         registers_.modify<GlobalControl>(
             [](Value<GlobalControl> value) { return value.with(GlobalControl::interrupt_enable, false); });

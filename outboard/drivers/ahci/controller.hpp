@@ -73,6 +73,7 @@ class Controller final : public Driver {
     Limits limits_;
     Value<Capabilities> capabilities_;
     std::uint32_t implemented_;
+    bool attending_ = false;  ///< something is being put right
     bool lost_ = false;
     bool at_rest_ = false;
 

@@ -28,6 +28,7 @@ Task<void> Controller::serve_attention() {
             if (lost_ || !place.port->wants_attention())
                 continue;
             bool failed = false;
+            attending_ = true;
             try {
                 Task<void> attending = place.port->attend();
                 co_await std::move(attending);
@@ -39,6 +40,7 @@ Task<void> Controller::serve_attention() {
                 Task<void> recovering = recover();
                 co_await std::move(recovering);
             }
+            attending_ = false;
         }
         if (result < 0)
             break;

@@ -118,7 +118,8 @@ class Port {
     struct Slot {
         BlockRequest* request = nullptr;
         TimePoint deadline{};          ///< the clock's epoch: not decided yet
-        std::uint8_t attempt = 0;      ///< tries that failed
+        std::uint8_t failed = 0;       ///< tries that ended with an error
+        std::uint8_t late = 0;         ///< tries that timed out
         std::uint8_t interrupted = 0;  ///< tries that ended because of others
         Step step = Step::whole;
         bool timed_out = false;  ///< the reset is because of this one

@@ -176,6 +176,8 @@ Task<void> Port::shut_down() {
             Task<void> flushing = run_command(access(), ata::flush(identity_->flush_ext));
             co_await std::move(flushing);
         }
+    } else if (state_ == State::stopped && cache_) {
+        tell([&] { return fmt::format("{}: its write cache was not flushed", name_); });
     }
     Task<bool> stopping = stop_port(access());
     const bool stopped = co_await std::move(stopping);
@@ -341,14 +343,14 @@ void Port::failed(unsigned index, std::uint8_t status, std::uint8_t error) noexc
         (status & ata::status_error) != 0 ? ata::block_status(error) : BlockStatus::device_error;
     // What a flush could not write may be gone from the cache: a second one would succeed without it.
     const bool flush = slot.step == Step::flush_behind || slot.request->operation == BlockOperation::flush;
-    const bool again = meaning == BlockStatus::device_error && !flush && slot.attempt + 1U < attempts;
+    const bool again = meaning == BlockStatus::device_error && !flush && slot.failed + 1U < attempts;
     tell([&] {
         return fmt::format("{}: {} failed: {}; status {:#04x}, error {:#04x}{}", name_,
                            ata::describe(task_of(index, issued_queued_)), ata::describe_error(error), status,
                            error, again ? "; it is tried again" : "");
     });
     if (again)
-        ++slot.attempt;
+        ++slot.failed;
     else
         give_back(index, meaning);
 }
@@ -372,7 +374,7 @@ void Port::restart() noexcept {
         // The data goes with the flush once more: a reset may have cost the disk its cache.
         slot.step = Step::whole;
         const bool timed_out = std::exchange(slot.timed_out, false);
-        if (timed_out && slot.attempt >= attempts_timed_out)
+        if (timed_out && slot.late >= attempts_timed_out)
             give_back(index, BlockStatus::timed_out);
         else if (slot.interrupted >= attempts_interrupted)
             give_back(index, BlockStatus::device_error);
@@ -401,7 +403,7 @@ void Port::count_tries(std::uint32_t timed_out) noexcept {
             continue;
         Slot& slot = slots_[index];
         slot.timed_out = (timed_out & bit(index)) != 0;
-        ++(slot.timed_out ? slot.attempt : slot.interrupted);
+        ++(slot.timed_out ? slot.late : slot.interrupted);
     }
     issued_ = 0;
 }

@@ -1,6 +1,7 @@
 #include "outboard/drivers/nvme/controller.hpp"
 
 #include "outboard/base/error.hpp"
+#include "outboard/runtime/deadline.hpp"
 
 #include <algorithm>
 #include <array>
@@ -245,7 +246,8 @@ IoQueue& Controller::lend_queue(RunLoop& loop, const Target& target) {
                                .cause = "its interrupt is a level-triggered line, which one thread serves",
                                .remedy = "open it on the loop on which the driver was started, or poll"});
     const std::scoped_lock lock(lending_);
-    const auto free = std::ranges::find(queues_, false, &Lending::lent);
+    const auto free = std::ranges::find_if(
+        queues_, [](const Lending& lending) { return !lending.lent && !lending.withdrawn; });
     if (free == queues_.end())
         throw outboard::Error({.kind = ErrorKind::busy,
                                .action = "open a queue of",
@@ -258,19 +260,28 @@ IoQueue& Controller::lend_queue(RunLoop& loop, const Target& target) {
 }
 
 void Controller::take_queue_back(IoQueue& queue) noexcept {
-    queue.close();
     const std::scoped_lock lock(lending_);
+    queue.close();
     std::ranges::find(queues_, &queue, [](const Lending& lending) { return lending.queue.get(); })->lent =
         false;
 }
 
 Task<void> Controller::shut_down() {
+    std::exception_ptr failure;
+    // A controller that is being reset can be told to empty its cache when it works again.
+    try {
+        const std::string what = fmt::format("the end of a reset of {}", name_);
+        Task<void> waiting = wait_until(
+            loop_, [this] { return usable_ || lost_; }, limits_.ready + limits_.command, 1ms, what);
+        co_await std::move(waiting);
+    } catch (const outboard::Error&) {
+        failure = std::current_exception();
+    }
     attention_service_ = {};
     interrupt_service_ = {};
     attention_watch_.reset();
     interrupt_watch_.reset();
     attention_.deliver();
-    std::exception_ptr failure;
     if (!lost_) {
         try {
             const Duration stated = std::chrono::microseconds(identity_.shutdown_time_us);

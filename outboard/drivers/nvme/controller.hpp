@@ -50,6 +50,7 @@ class Controller final : public Driver {
     struct Lending {
         std::unique_ptr<IoQueue> queue;
         bool lent = false;
+        bool withdrawn = false;  ///< the controller has too few pairs for it, since a reset
     };
 
     ControllerAccess access() noexcept {
@@ -85,6 +86,7 @@ class Controller final : public Driver {
     Task<void> recover();
     Task<void> bring_up_again();
     Task<void> verify_identity();
+    bool keep_pairs_of(Lending& lending);
     void give_up() noexcept;
     void tell(std::string_view text) noexcept { attention_.tell(text); }
 
@@ -111,9 +113,10 @@ class Controller final : public Driver {
     std::vector<std::unique_ptr<Namespace>> namespaces_;
     std::optional<InterruptKind> interrupt_kind_;
     std::vector<Interrupt> interrupts_;
-    std::mutex lending_;  ///< of `lent`
+    std::mutex lending_;  ///< of `lent` and `withdrawn`
     std::vector<Lending> queues_;
-    unsigned pair_count_ = 0;  ///< of the controller, one or two a queue
+    unsigned pair_count_ = 0;     ///< of the controller, one or two a queue
+    unsigned granted_pairs_ = 0;  ///< by the last reset
 
     std::optional<EventWatch> interrupt_watch_;
     std::optional<EventWatch> attention_watch_;

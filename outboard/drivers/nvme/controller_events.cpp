@@ -61,6 +61,10 @@ Task<void> Controller::serve_interrupts() {
         if (const int error = result < 0 ? -result : interrupts_.front().unmask(); error != 0) {
             tell(fmt::format("{}: the interrupt of its admin queue cannot be used any more ({})", name_,
                              errno_text(error)));
+            // Where it is the line of the I/O queue too, that one has no other.
+            if (interrupt_kind_ == InterruptKind::intx)
+                for (const Lending& lending : queues_)
+                    lending.queue->expect_no_interrupt();
             break;
         }
     }

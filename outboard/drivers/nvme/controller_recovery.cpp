@@ -51,8 +51,10 @@ Task<void> Controller::attend() {
             co_await std::move(aborting);
         }
     }
-    for (const Lending& lending : queues_) {
+    for (Lending& lending : queues_) {
         if (!lending.queue->parked())
+            continue;
+        if (!keep_pairs_of(lending))
             continue;
         Task<void> creating = create_queue(*lending.queue);
         co_await std::move(creating);
@@ -74,9 +76,13 @@ Task<void> Controller::abort(AbortWish wish) {
 
 /// The queues' requests wait meanwhile; each queue is made anew when its thread has let go of it.
 Task<void> Controller::recover() {
+    usable_ = false;
     tell(fmt::format("{}: the controller is reset", name_));
-    for (const Lending& lending : queues_)
-        lending.queue->stop();
+    {
+        const std::scoped_lock lock(lending_);
+        for (const Lending& lending : queues_)
+            lending.queue->stop(lending.lent);
+    }
     bool again = false;
     try {
         Task<void> trying = bring_up_again();
@@ -111,17 +117,25 @@ Task<void> Controller::bring_up_again() {
     Task<void> verifying = verify_identity();
     co_await std::move(verifying);
     Task<unsigned> counting = set_queue_count(access(), pair_count_);
-    const unsigned granted = co_await std::move(counting);
-    if (granted < pair_count_)
-        throw outboard::Error({.kind = ErrorKind::io,
-                               .action = "make the I/O queues anew of",
-                               .subject = name_,
-                               .cause = fmt::format("it grants {}, {} are in use", granted, pair_count_),
-                               .remedy = {}});
+    granted_pairs_ = co_await std::move(counting);
     Task<void> configuring = configure();
     co_await std::move(configuring);
     Task<void> requesting = request_events();
     co_await std::move(requesting);
+    usable_ = true;
+}
+
+/// A controller that grants fewer pairs than before serves as many queues as it can; the requests of the
+/// others end. False: it is one of these.
+bool Controller::keep_pairs_of(Lending& lending) {
+    if (lending.queue->keep_pairs(granted_pairs_))
+        return true;
+    tell(fmt::format("{}: it grants {} queue pairs only since a reset: a queue is given up", name_,
+                     granted_pairs_));
+    lending.queue->lose();
+    const std::scoped_lock lock(lending_);
+    lending.withdrawn = true;
+    return false;
 }
 
 /// Requests that waited must not reach another disk.

@@ -86,6 +86,7 @@ std::expected<NamespaceIdentity, std::string_view> parse_namespace(std::uint32_t
     if (identity.blocks > std::numeric_limits<std::uint64_t>::max() >> shift)
         return std::unexpected("its size goes beyond 64 bits");
     identity.physical_block_size = identity.block_size;
+    identity.read_only = (byte(bytes, 99) & 1) != 0;
     // NSFEAT.OPTPERF: NPWG holds the preferred write granularity in blocks, less one.
     if ((byte(bytes, 24) >> 4 & 1) != 0) {
         const std::uint32_t granularity = number<std::uint16_t>(bytes, 64) + 1U;

@@ -35,6 +35,7 @@ struct NamespaceIdentity {
     std::uint64_t blocks = 0;
     std::uint32_t block_size = 512;
     std::uint32_t physical_block_size = 512;  ///< preferred write granularity; a power of two
+    bool read_only = false;                   ///< NSATTR: write protected at the moment
 
     friend bool operator==(const NamespaceIdentity&, const NamespaceIdentity&) = default;
 };

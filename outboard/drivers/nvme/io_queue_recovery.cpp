@@ -34,14 +34,14 @@ void IoQueue::failed(std::uint16_t index, Status status) noexcept {
     const bool timed_out = slot.aborting && status.type_and_code() == status::abort_requested;
     // What a flush could not write may be gone from the cache: a second one would succeed without it.
     const bool flush = slot.request->operation == BlockOperation::flush;
-    const unsigned allowed = timed_out ? attempts_timed_out : attempts;
-    const bool again = slot.attempt + 1U < allowed && (timed_out || (worth_retrying(status) && !flush));
+    const bool again = timed_out ? slot.late + 1U < attempts_timed_out
+                                 : slot.failed + 1U < attempts && worth_retrying(status) && !flush;
     attention_.tell_made([&] {
         return fmt::format("{}: {} failed: {}{}", target_->name, describe(*slot.request),
                            nvme::describe(status), again ? "; it is tried again" : "");
     });
     if (again) {
-        ++slot.attempt;
+        ++(timed_out ? slot.late : slot.failed);
         if (start_in(index))
             return;
     }
@@ -116,28 +116,22 @@ void IoQueue::check_deadline(std::uint16_t index, TimePoint now) noexcept {
     }
 }
 
-/// Takes the next step of what the controller's thread has begun.
-void IoQueue::follow() noexcept {
-    switch (state_.load(std::memory_order_acquire)) {
-        case State::stopping: {
-            State expected = State::stopping;
-            state_.compare_exchange_strong(expected, State::parked, std::memory_order_acq_rel);
+/// Takes the next step of what the controller's thread has begun. True: the queue is running.
+bool IoQueue::follow() noexcept {
+    switch (parking_.follow()) {
+        case Parking::Duty::tell:
             attention_.wake();
             break;
-        }
-        case State::restarted: {
-            State expected = State::restarted;
-            if (state_.compare_exchange_strong(expected, State::running, std::memory_order_acq_rel))
-                restart_requests();
-            break;
-        }
-        case State::lost:
+        case Parking::Duty::restart:
+            restart_requests();
+            return true;
+        case Parking::Duty::end:
             lose_requests();
             break;
-        case State::running:
-        case State::parked:
+        case Parking::Duty::none:
             break;
     }
+    return false;
 }
 
 void IoQueue::restart_requests() noexcept {
@@ -147,8 +141,8 @@ void IoQueue::restart_requests() noexcept {
         if (!slot.request)
             continue;
         const bool timed_out = slot.timed_out || slot.aborting;
-        ++slot.attempt;
-        if (slot.attempt >= (timed_out ? attempts_timed_out : attempts_interrupted))
+        const unsigned tries = ++(timed_out ? slot.late : slot.interrupted);
+        if (tries >= (timed_out ? attempts_timed_out : attempts_interrupted))
             give_back(index, timed_out ? BlockStatus::timed_out : BlockStatus::device_error);
         else if (!start_in(index))
             give_back(index, BlockStatus::device_error);
@@ -170,22 +164,39 @@ void IoQueue::lose_requests() noexcept {
 
 // ---- the controller's thread ----
 
-void IoQueue::stop() noexcept {
-    if (state_.exchange(State::stopping, std::memory_order_acq_rel) == State::lost)
-        state_.store(State::lost, std::memory_order_release);
+void IoQueue::stop(bool is_open) noexcept {
+    parking_.stop(is_open);
     wake();
+}
+
+bool IoQueue::keep_pairs(unsigned most) noexcept {
+    if (pairs_.front().id > most)
+        return false;
+    if (pairs_.back().id > most) {
+        pairs_.front().in_flight += pairs_.back().in_flight;
+        pairs_.pop_back();
+        active_ = 0;
+        for (Slot& slot : slots_)
+            slot.pair = 0;
+    }
+    return true;
+}
+
+void IoQueue::expect_no_interrupt() noexcept {
+    for (QueuePair& pair : pairs_)
+        pair.interrupts = false;
 }
 
 void IoQueue::resume() noexcept {
     // What was asked for before is done with.
     abort_wanted_.store(no_abort, std::memory_order_relaxed);
     reset_wanted_.store(false, std::memory_order_relaxed);
-    state_.store(State::restarted, std::memory_order_release);
+    parking_.resume();
     wake();
 }
 
 void IoQueue::lose() noexcept {
-    state_.store(State::lost, std::memory_order_release);
+    parking_.lose();
     wake();
 }
 

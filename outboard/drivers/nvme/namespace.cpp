@@ -32,9 +32,10 @@ BlockInfo make_info(const ControllerIdentity& controller, const NamespaceIdentit
     info.segment_alignment = 4;
     info.segment_boundary = page_bytes;
     info.max_segments = static_cast<std::uint32_t>(prp_list_entries(info.max_transfer)) + 1;
-    if (controller.dataset_management)
+    info.read_only = name_space.read_only;
+    if (controller.dataset_management && !info.read_only)
         info.max_discard = static_cast<std::uint32_t>(most - most % block);
-    if (controller.write_zeroes)
+    if (controller.write_zeroes && !info.read_only)
         info.max_write_zeroes =
             static_cast<std::uint32_t>(std::min(most_blocks * block, most - most % block));
     info.queue_depth = limits.queue_depth;
@@ -56,7 +57,9 @@ Namespace::Namespace(Controller& controller, DmaArena& arena, const ControllerId
       info_(make_info(identity, name_space, limits)),
       target_({.namespace_id = name_space.id,
                .block_shift = static_cast<unsigned>(std::countr_zero(name_space.block_size)),
+               .block_mask = name_space.block_size - 1,
                .capacity = info_.capacity,
+               .max_short_transfer = std::min<std::uint64_t>(info_.max_transfer, max_short_bytes),
                .max_transfer = info_.max_transfer,
                .max_discard = info_.max_discard,
                .max_write_zeroes = info_.max_write_zeroes,

@@ -1,7 +1,6 @@
 #include "outboard/drivers/nvme/prp.hpp"
 
 #include <algorithm>
-#include <limits>
 
 namespace outboard::nvme {
 
@@ -43,7 +42,7 @@ std::optional<DataPointer> make_prps(std::span<const DmaSpan> data, std::uint64_
     if (first % 4 != 0)
         return std::nullopt;
     DataPointer pointer;
-    if (make_short_prps(data, length, pointer))
+    if (length - 1 < max_short_bytes && make_short_prps(data, length, pointer))
         return pointer;
 
     Pages pages(list);

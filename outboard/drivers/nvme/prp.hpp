@@ -5,8 +5,10 @@
 #include "outboard/base/endian.hpp"
 #include "outboard/device/dma_arena.hpp"
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 
@@ -41,20 +43,25 @@ constexpr std::size_t prp_list_entries(std::uint64_t bytes) noexcept {
 std::optional<DataPointer> make_prps(std::span<const DmaSpan> data, std::uint64_t length,
                                      const PrpList& list) noexcept;
 
-/// The same for what most requests are, one segment of one or two pages, without a call. False: ask
-/// make_prps.
-inline bool make_short_prps(std::span<const DmaSpan> data, std::uint64_t length,
-                            DataPointer& pointer) noexcept {
+/// Most bytes that two PRP entries describe without a list.
+inline constexpr std::uint64_t max_short_bytes = 2 * page_bytes;
+
+/// The same for what most requests are, one segment of one or two pages, without a call. `length` is 1 …
+/// max_short_bytes. False: ask make_prps.
+[[gnu::always_inline]] inline bool make_short_prps(std::span<const DmaSpan> data, std::uint64_t length,
+                                                   DataPointer& pointer) noexcept {
     if (data.size() != 1)
         return false;
     const DmaSpan& segment = data.front();
+    const std::uint64_t iova = segment.iova;
     constexpr std::uint64_t offset_mask = page_bytes - 1;
-    const std::uint64_t first_end = (segment.iova & offset_mask) + length;
-    if (segment.length != length || length - 1 >= 2 * page_bytes || first_end > 2 * page_bytes ||
-        segment.iova % 4 != 0 || segment.iova > ~(2 * page_bytes))
+    const std::uint64_t first_end = (iova & offset_mask) + length;
+    // Turned by two bits an address is too large also when it is no multiple of 4.
+    if (segment.length != length || first_end > max_short_bytes ||
+        std::rotr(iova, 2) > (std::numeric_limits<std::uint64_t>::max() - max_short_bytes) >> 2)
         return false;
-    pointer.prp1 = segment.iova;
-    pointer.prp2 = first_end <= page_bytes ? 0 : (segment.iova & ~offset_mask) + page_bytes;
+    pointer.prp1 = iova;
+    pointer.prp2 = first_end <= page_bytes ? 0 : (iova & ~offset_mask) + page_bytes;
     return true;
 }
 

@@ -20,10 +20,10 @@ struct QueuePairSetup {
 struct QueuePair {
     /// Throws Error when the arena has no room.
     QueuePair(DmaArena& arena, const QueuePairSetup& setup, std::uint32_t entries)
-        : id(setup.id),
-          interrupts(setup.interrupts),
-          submission_memory(arena.allocate(entries * sizeof(SubmissionEntry), page_bytes)),
+        : submission_memory(arena.allocate(entries * sizeof(SubmissionEntry), page_bytes)),
           completion_memory(arena.allocate(entries * sizeof(CompletionEntry), page_bytes)),
+          id(setup.id),
+          interrupts(setup.interrupts),
           submission(submission_memory.span(), entries, setup.tail),
           completion(completion_memory.span(), entries, setup.head) {}
 
@@ -41,14 +41,15 @@ struct QueuePair {
         submission.ring();
     }
 
-    std::uint16_t id;
-    bool interrupts;
-    bool unrung = false;  ///< entries were pushed since the doorbell was rung
     DmaBuffer submission_memory;
     DmaBuffer completion_memory;
+    // What submitting needs lies in one cache line, what reaping needs in another.
+    alignas(64) std::uint16_t id;
+    bool interrupts;
+    bool unrung = false;  ///< entries were pushed since the doorbell was rung
+    std::uint32_t in_flight = 0;
     SubmissionRing submission;
-    CompletionRing completion;
-    std::size_t in_flight = 0;
+    alignas(64) CompletionRing completion;
 };
 
 }  // namespace outboard::nvme

@@ -64,9 +64,10 @@ class Doorbell {
             registers_.write(Value<DoorbellRegister>(value));
     }
 
-    Registers registers_;
+    // In this order what every use needs lies together.
     ShadowDoorbell shadow_;
     std::uint32_t last_ = 0;
+    Registers registers_;
 };
 
 /// Entries go in at the tail. Whoever uses it keeps less commands outstanding than it has entries, so it is
@@ -76,9 +77,9 @@ class SubmissionRing {
     /// `memory` is entries * 64 bytes and stays.
     SubmissionRing(const DmaSpan& memory, std::uint32_t entries, const Doorbell& doorbell) noexcept
         : entries_(reinterpret_cast<SubmissionEntry*>(memory.address)),
-          iova_(memory.iova),
           size_(entries),
-          doorbell_(doorbell) {}
+          doorbell_(doorbell),
+          iova_(memory.iova) {}
 
     /// Empty, as the controller has it after creation.
     void restart(const ShadowDoorbell& shadow) noexcept {
@@ -95,10 +96,10 @@ class SubmissionRing {
 
   private:
     SubmissionEntry* entries_;
-    std::uint64_t iova_;
     std::uint32_t size_;
     std::uint32_t tail_ = 0;
     Doorbell doorbell_;
+    std::uint64_t iova_;
 };
 
 /// What the second half of a completion says.
@@ -111,6 +112,13 @@ class Ending {
     std::uint16_t submission_queue() const noexcept { return static_cast<std::uint16_t>(raw_ >> 16); }
     std::uint16_t identifier() const noexcept { return static_cast<std::uint16_t>(raw_ >> 32); }
     bool phase() const noexcept { return (raw_ >> 48 & 1) != 0; }
+    /// All but the head and the phase, to be compared with `success`.
+    std::uint64_t outcome() const noexcept { return raw_ & ~(std::uint64_t{1} << 48 | 0xffff); }
+    /// The outcome of a command that has ended well, with nothing more to say.
+    static constexpr std::uint64_t success(std::uint16_t submission_queue,
+                                           std::uint16_t identifier) noexcept {
+        return std::uint64_t{identifier} << 32 | std::uint64_t{submission_queue} << 16;
+    }
     Status status() const noexcept { return Status(static_cast<std::uint16_t>(raw_ >> 49)); }
 
   private:
@@ -123,9 +131,9 @@ class CompletionRing {
     /// `memory` is entries * 16 bytes and stays.
     CompletionRing(const DmaSpan& memory, std::uint32_t entries, const Doorbell& doorbell) noexcept
         : entries_(reinterpret_cast<CompletionEntry*>(memory.address)),
-          iova_(memory.iova),
           size_(entries),
-          doorbell_(doorbell) {}
+          doorbell_(doorbell),
+          iova_(memory.iova) {}
 
     /// Empty: all phases are zero, and the first round is marked by one. Not while the controller has it.
     void restart(const ShadowDoorbell& shadow) noexcept {
@@ -143,7 +151,6 @@ class CompletionRing {
         ending = Ending(raw);
         if (ending.phase() != phase_)
             return false;
-        taken_ = head_;
         if (++head_ == size_) {
             head_ = 0;
             phase_ = !phase_;
@@ -153,7 +160,7 @@ class CompletionRing {
     /// The command specific result in the entry taken last.
     std::uint32_t last_result() const noexcept {
         return *static_cast<const volatile std::uint32_t*>(
-            reinterpret_cast<const std::uint32_t*>(&entries_[taken_].result));
+            reinterpret_cast<const std::uint32_t*>(&entries_[(head_ == 0 ? size_ : head_) - 1].result));
     }
     /// Gives all entries taken back to the controller.
     void ring() noexcept { doorbell_.ring(head_); }
@@ -163,12 +170,11 @@ class CompletionRing {
 
   private:
     CompletionEntry* entries_;
-    std::uint64_t iova_;
     std::uint32_t size_;
     std::uint32_t head_ = 0;
-    std::uint32_t taken_ = 0;
     bool phase_ = true;
     Doorbell doorbell_;
+    std::uint64_t iova_;
 };
 
 }  // namespace outboard::nvme

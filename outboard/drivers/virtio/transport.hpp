@@ -35,6 +35,8 @@ class Transport {
     const std::string& name() const noexcept { return name_; }
     Device& device() noexcept { return device_; }
     RunLoop& loop() noexcept { return loop_; }
+    /// Deadline of a reset.
+    Duration reset_limit() const noexcept { return reset_limit_; }
 
     // ---- bringing up, in this order ----
 

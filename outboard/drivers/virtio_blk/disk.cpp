@@ -2,6 +2,7 @@
 
 #include "outboard/base/error.hpp"
 #include "outboard/drivers/virtio_blk/request.hpp"
+#include "outboard/runtime/deadline.hpp"
 
 #include <algorithm>
 #include <array>
@@ -47,6 +48,7 @@ class Disk::LentQueue final : public BlockQueue {
         return queue_.submit(requests);
     }
     std::size_t reap(std::span<BlockRequest*> finished) noexcept override { return queue_.reap(finished); }
+    void leave_loop() noexcept override { queue_.leave_loop(); }
     TimePoint next_reap(TimePoint now) const noexcept override { return queue_.next_reap(now); }
 
   private:
@@ -163,6 +165,7 @@ void Disk::fill_info() {
     info_.segment_boundary = 1;
     info_.max_segments = limits_.max_segments;
     const bool read_only = has(features_, feature::read_only);
+    info_.read_only = read_only;
     info_.max_discard = read_only ? 0 : limits_.max_discard;
     info_.max_write_zeroes = read_only ? 0 : limits_.max_write_zeroes;
     info_.queue_depth = limits_.depth;
@@ -279,12 +282,24 @@ void Disk::take_back(DiskQueue& queue) noexcept {
 }
 
 Task<void> Disk::shut_down() {
+    std::exception_ptr failure;
+    // What was written is flushed when the disk works again, not left behind.
+    try {
+        const std::string what = fmt::format("the end of a reset of {}", name_);
+        Task<void> waiting = wait_until(
+            loop_, [this] { return usable_ || lost_; }, transport_.reset_limit() + request_limit_,
+            longest_look, what);
+        co_await std::move(waiting);
+    } catch (const outboard::Error&) {
+        failure = std::current_exception();
+        if (has(features_, feature::flush))
+            tell(fmt::format("{}: its write cache was not flushed", name_));
+    }
     attention_service_ = {};
     interrupt_service_ = {};
     attention_watch_.reset();
     interrupt_watch_.reset();
     attention_.deliver();
-    std::exception_ptr failure;
     if (usable_ && has(features_, feature::flush)) {
         try {
             Task<void> flushing = flush_cache();

@@ -59,8 +59,8 @@ void DiskQueue::open(RunLoop& loop) {
 }
 
 void DiskQueue::close() noexcept {
-    if (state_.load(std::memory_order_acquire) != State::running)
-        follow();
+    if (!parking_.running())
+        static_cast<void>(follow());
     leave_loop();
 }
 
@@ -76,18 +76,19 @@ Task<void> DiskQueue::listen() {
         const int result = co_await watch_->next();
         if (result < 0)
             break;
-        if (state_.load(std::memory_order_acquire) != State::running)
-            follow();
+        if (!parking_.running())
+            static_cast<void>(follow());
     }
-    interrupts_ = false;
+    expect_no_interrupt();
 }
 
 // ---- starting ----
 
 std::size_t DiskQueue::submit(std::span<BlockRequest* const> requests) noexcept {
-    if (state_.load(std::memory_order_acquire) != State::running) [[unlikely]]
-        follow();
-    const bool running = state_.load(std::memory_order_relaxed) == State::running && !broken_;
+    bool running = parking_.running();
+    if (!running) [[unlikely]]
+        running = follow();
+    running = running && !broken_;
     std::size_t taken = 0;
     for (BlockRequest* const request : requests) {
         if (outstanding_ == limits_.depth)
@@ -122,7 +123,9 @@ bool DiskQueue::start(BlockRequest& request) noexcept {
     Slot& slot = slots_[index];
     slot.request = &request;
     slot.deadline = {};
-    slot.attempt = 0;
+    slot.failed = 0;
+    slot.late = 0;
+    slot.interrupted = 0;
     slot.flushing = false;
     slot.timed_out = false;
     finish_elements(index);
@@ -248,10 +251,11 @@ void DiskQueue::finish_elements(std::uint16_t index) noexcept {
 
 std::size_t DiskQueue::reap(std::span<BlockRequest*> finished) noexcept {
     looking_ = adaptive_ && judge_.look();
-    if (state_.load(std::memory_order_acquire) != State::running) [[unlikely]]
-        follow();
+    bool running = parking_.running();
+    if (!running) [[unlikely]]
+        running = follow();
     std::size_t count = finished_.empty() ? 0 : pop_finished(finished);
-    if (state_.load(std::memory_order_relaxed) == State::running && !broken_) [[likely]] {
+    if (running && !broken_) [[likely]] {
         count += consume(finished.subspan(count));
         if (!broken_ && !waiting_.empty()) [[unlikely]]
             start_waiting();
@@ -322,7 +326,7 @@ bool DiskQueue::finish(const Used& used) noexcept {
         (request.operation == BlockOperation::write || request.operation == BlockOperation::write_zeroes))
         [[unlikely]] {
         slot.flushing = true;
-        slot.attempt = 0;
+        slot.failed = 0;
         if (const BlockStatus flushed = start_in(used.token); flushed != BlockStatus::ok)
             give_back(used.token, flushed);
         return false;
@@ -348,16 +352,11 @@ TimePoint DiskQueue::next_reap(TimePoint now) const noexcept {
         return now;
     if (outstanding_ == 0)
         return TimePoint::max();
-    switch (state_.load(std::memory_order_acquire)) {
-        case State::running:
-            if (!interrupts_ || more_)
-                return now;
-            return looking_ ? judge_.next_look(now) : std::max(now, next_check_);
-        case State::parked:
-            return TimePoint::max();
-        default:
-            return now;
-    }
+    if (!parking_.running())
+        return parking_.parked() ? TimePoint::max() : now;
+    if (!interrupts_ || more_)
+        return now;
+    return looking_ ? judge_.next_look(now) : std::max(now, next_check_);
 }
 
 }  // namespace outboard::virtio_blk

@@ -1,18 +1,13 @@
 // One queue of a virtio disk: block requests become buffers, used buffers become answers. Plain functions
 // without allocation, exception or lock, used by one thread. What goes wrong is told to the driver, on its
-// own thread, and followed here:
-//
-//     running ──stop()──► stopping ──(queue's thread)──► parked ──resume()──► restarted ──(queue's)──►
-//     running
-//        any ──lose()──► lost: every request ends with `removed`
-//
-// While it is parked the ring belongs to the driver's thread. The requests in flight stay where they are
-// until the device was reset: before, it may still write to their memory.
+// own thread, which parks the queue meanwhile (classes/parking.hpp). The requests in flight stay where they
+// are until the device was reset: before, it may still write to their memory.
 #pragma once
 
 #include "outboard/base/fd.hpp"
 #include "outboard/classes/attention.hpp"
 #include "outboard/classes/block_device.hpp"
+#include "outboard/classes/parking.hpp"
 #include "outboard/classes/request_chain.hpp"
 #include "outboard/drivers/virtio/transport.hpp"
 #include "outboard/drivers/virtio_blk/limits.hpp"
@@ -58,6 +53,7 @@ class DiskQueue final : public BlockQueue {
         std::size_t{largest_size} * (64 + virtio::Virtqueue::table_bytes(max_elements)) + 4096;
     /// How often a request is sent before it is given up: after an error, after a time-out, and when resets
     /// came between that it did not cause.
+    /// Each is counted by itself.
     static constexpr unsigned attempts = 3;
     static constexpr unsigned attempts_timed_out = 2;
     static constexpr unsigned attempts_interrupted = 8;
@@ -82,11 +78,13 @@ class DiskQueue final : public BlockQueue {
     void restart_ring() noexcept { ring_.restart(interrupts_); }
     /// A reset begins: the queue's thread is to keep its hands off the ring. Nobody has it open: parked.
     void stop(bool is_open) noexcept;
-    bool parked() const noexcept { return state_.load(std::memory_order_acquire) == State::parked; }
+    bool parked() const noexcept { return parking_.parked(); }
     /// The ring is the device's and empty: on with it.
     void resume() noexcept;
     /// The device is gone, and writes to no memory any more.
     void lose() noexcept;
+    /// No interrupt comes any more: used buffers are looked for. It is open on this thread, or on none.
+    void expect_no_interrupt() noexcept { interrupts_ = false; }
     /// What the queue's thread has asked for since the last call.
     bool take_reset() noexcept { return reset_wanted_.exchange(false, std::memory_order_acq_rel); }
 
@@ -103,15 +101,15 @@ class DiskQueue final : public BlockQueue {
     TimePoint next_reap(TimePoint now) const noexcept override;
 
   private:
-    enum class State : std::uint8_t { running, stopping, parked, restarted, lost };
-
     struct Slot {
         BlockRequest* request = nullptr;  ///< null: the slot is free
         TimePoint deadline{};             ///< the clock's epoch: not decided yet
         std::uint32_t writable = 0;       ///< bytes that the device may write
-        std::uint8_t attempt = 0;
-        bool flushing = false;   ///< the write is done, and is made stable
-        bool timed_out = false;  ///< the reset is because of this one
+        std::uint8_t failed = 0;          ///< tries that ended with an error
+        std::uint8_t late = 0;            ///< tries that timed out
+        std::uint8_t interrupted = 0;     ///< tries that ended with a reset that another one caused
+        bool flushing = false;            ///< the write is done, and is made stable
+        bool timed_out = false;           ///< the reset is because of this one
     };
 
     /// What the device reads and writes of a request besides its data; the table of descriptors follows.
@@ -151,7 +149,7 @@ class DiskQueue final : public BlockQueue {
     void check(TimePoint now) noexcept;
     void check_deadline(std::uint16_t index, TimePoint now) noexcept;
     void want_reset() noexcept;
-    void follow() noexcept;
+    bool follow() noexcept;
     void restart_requests() noexcept;
     void lose_requests() noexcept;
     std::string describe(const Slot& slot) const;
@@ -181,7 +179,7 @@ class DiskQueue final : public BlockQueue {
     Duration request_limit_;
     Duration check_interval_;
 
-    std::atomic<State> state_{State::running};
+    Parking parking_;
     std::atomic<bool> reset_wanted_{false};
 
     std::vector<Slot> slots_;

@@ -34,13 +34,13 @@ void DiskQueue::failed(std::uint16_t index, BlockStatus status, const char* why)
     Slot& slot = slots_[index];
     // What a flush could not write may be gone from the cache: a second one would succeed without it.
     const bool flush = slot.flushing || slot.request->operation == BlockOperation::flush;
-    const bool again = slot.attempt + 1U < attempts && status == BlockStatus::device_error && !flush;
+    const bool again = slot.failed + 1U < attempts && status == BlockStatus::device_error && !flush;
     attention_.tell_made([&] {
         return fmt::format("{}: {} failed: {}{}", name_, describe(slot), why,
                            again ? "; it is tried again" : "");
     });
     if (again) {
-        ++slot.attempt;
+        ++slot.failed;
         if (start_in(index) == BlockStatus::ok)
             return;
     }
@@ -102,28 +102,22 @@ void DiskQueue::check_deadline(std::uint16_t index, TimePoint now) noexcept {
     want_reset();
 }
 
-/// Takes the next step of what the driver's thread has begun.
-void DiskQueue::follow() noexcept {
-    switch (state_.load(std::memory_order_acquire)) {
-        case State::stopping: {
-            State expected = State::stopping;
-            state_.compare_exchange_strong(expected, State::parked, std::memory_order_acq_rel);
+/// Takes the next step of what the driver's thread has begun. True: the queue is running.
+bool DiskQueue::follow() noexcept {
+    switch (parking_.follow()) {
+        case Parking::Duty::tell:
             attention_.wake();
             break;
-        }
-        case State::restarted: {
-            State expected = State::restarted;
-            if (state_.compare_exchange_strong(expected, State::running, std::memory_order_acq_rel))
-                restart_requests();
-            break;
-        }
-        case State::lost:
+        case Parking::Duty::restart:
+            restart_requests();
+            return true;
+        case Parking::Duty::end:
             lose_requests();
             break;
-        case State::running:
-        case State::parked:
+        case Parking::Duty::none:
             break;
     }
+    return false;
 }
 
 void DiskQueue::restart_requests() noexcept {
@@ -136,8 +130,8 @@ void DiskQueue::restart_requests() noexcept {
         const bool timed_out = slot.timed_out;
         slot.flushing =
             false;  // the data goes with the flush once more: a reset may have cost the disk its cache
-        ++slot.attempt;
-        if (slot.attempt >= (timed_out ? attempts_timed_out : attempts_interrupted))
+        const unsigned tries = ++(timed_out ? slot.late : slot.interrupted);
+        if (tries >= (timed_out ? attempts_timed_out : attempts_interrupted))
             give_back(index, timed_out ? BlockStatus::timed_out : BlockStatus::device_error);
         else if (const BlockStatus status = start_in(index); status != BlockStatus::ok)
             give_back(index, status);
@@ -159,23 +153,19 @@ void DiskQueue::lose_requests() noexcept {
 // ---- the driver's thread ----
 
 void DiskQueue::stop(bool is_open) noexcept {
-    const State next = is_open ? State::stopping : State::parked;
-    State now = state_.load(std::memory_order_acquire);
-    while ((now == State::running || now == State::restarted) &&
-           !state_.compare_exchange_weak(now, next, std::memory_order_acq_rel))
-        continue;
+    parking_.stop(is_open);
     wake();
 }
 
 void DiskQueue::resume() noexcept {
     // What was asked for before is done with.
     reset_wanted_.store(false, std::memory_order_relaxed);
-    state_.store(State::restarted, std::memory_order_release);
+    parking_.resume();
     wake();
 }
 
 void DiskQueue::lose() noexcept {
-    state_.store(State::lost, std::memory_order_release);
+    parking_.lose();
     wake();
 }
 

@@ -27,13 +27,19 @@ Task<void> Disk::serve_interrupts() {
     for (;;) {
         int error = co_await interrupt_watch_->next();
         bool changed = true;
-        if (transport_.interrupt_kind() == InterruptKind::intx)
+        const bool is_line = transport_.interrupt_kind() == InterruptKind::intx;
+        if (is_line)
             changed = transport_.take_interrupt_status()[virtio::InterruptStatus::configuration];
         if (changed && usable_)
             look_at_configuration();
         error = error < 0 ? -error : transport_.interrupts().front().unmask();
         if (error != 0) {
-            tell(fmt::format("{}: its interrupt cannot be used any more ({})", name_, errno_text(error)));
+            tell(fmt::format("{}: its interrupt cannot be used any more ({}){}", name_, errno_text(error),
+                             is_line ? ", completions are polled for" : ""));
+            // The line is the queue's too, which has no other.
+            if (is_line)
+                for (const Entry& entry : queues_)
+                    entry.queue->expect_no_interrupt();
             break;
         }
     }
@@ -113,6 +119,16 @@ void Disk::stop_queues() {
 }
 
 Task<void> Disk::bring_up_again() {
+    // Queues are set up before the device may work, so all of them have to have let go of their rings; and
+    // none may notify a device that was reset (2.1.2).
+    const std::string what = fmt::format("every queue at rest on {}", name_);
+    Task<void> waiting = wait_until(
+        loop_,
+        [this] {
+            return std::ranges::all_of(queues_, [](const Entry& entry) { return entry.queue->parked(); });
+        },
+        request_limit_, park_interval, what);
+    co_await std::move(waiting);
     Task<void> beginning = reset_and_negotiate();
     co_await std::move(beginning);
     const auto refuse = [this](std::string cause) {
@@ -130,15 +146,6 @@ Task<void> Disk::bring_up_again() {
         refuse("it is another disk, or has changed, after a reset");
     if (switch_write_cache() != write_cache_)
         refuse("its write cache is switched otherwise after a reset");
-    // Queues are set up before the device may work, so all of them have to have let go of their rings.
-    const std::string what = fmt::format("every queue at rest on {}", name_);
-    Task<void> waiting = wait_until(
-        loop_,
-        [this] {
-            return std::ranges::all_of(queues_, [](const Entry& entry) { return entry.queue->parked(); });
-        },
-        request_limit_, park_interval, what);
-    co_await std::move(waiting);
     transport_.set_up_configuration_vector();
     for (const Entry& entry : queues_) {
         if (transport_.largest_queue(entry.queue->ring().index()) < entry.queue->ring().size())

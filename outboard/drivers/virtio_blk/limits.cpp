@@ -68,11 +68,10 @@ std::expected<DiskLimits, std::string_view> make_limits(const DiskConfiguration&
     const bool sensible = configuration.physical_block_exponent <= most_exponent;
     limits.physical_block_size = limits.block_size << (sensible ? configuration.physical_block_exponent : 0);
 
-    // Header, data and status are elements of their own: without tables a ring needs room for three.
-    if (queue_size == 0 || (!indirect && queue_size <= frame_elements))
+    // Header, data and status are elements of their own, and a table has no more than the ring (2.7.5.3.1).
+    if (queue_size <= frame_elements)
         return std::unexpected("its queue is too short for a request");
-    const std::uint32_t most_elements =
-        indirect ? max_elements : std::min<std::uint32_t>(max_elements, queue_size);
+    const std::uint32_t most_elements = std::min<std::uint32_t>(max_elements, queue_size);
     const std::uint32_t elements =
         std::min(most_elements - frame_elements, std::max(configuration.seg_max, 1U));
     limits.max_data_elements = elements;

@@ -38,7 +38,7 @@ Parameters make_parameters(const BlockInfo& info, std::uint32_t buffer_bytes) {
     parameters.types = parameter::basic;
     BasicParameters& basic = parameters.basic;
     basic.attributes =
-        (info.rotational ? attribute::rotational : 0) |
+        (info.read_only ? attribute::read_only : 0) | (info.rotational ? attribute::rotational : 0) |
         (info.volatile_write_cache ? attribute::volatile_cache : 0) |
         (info.volatile_write_cache && info.force_unit_access ? attribute::force_unit_access : 0);
     basic.logical_block_shift = shift_of(info.block_size);

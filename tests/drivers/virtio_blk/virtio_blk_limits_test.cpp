@@ -33,9 +33,18 @@ TEST(VirtioBlkLimits, WithoutTablesARequestTakesThreeDescriptors) {
     ASSERT_TRUE(limits);
     EXPECT_EQ(limits->max_segments, 6U);
     EXPECT_EQ(limits->depth, 2);
-    EXPECT_EQ(make_limits({.sectors = 8, .seg_max = 1}, 2, true)->depth, 2);
     EXPECT_THAT(make_limits({.sectors = 8, .seg_max = 1}, 2, false).error(), HasSubstr("too short"));
     EXPECT_THAT(make_limits({.sectors = 8}, 0, true).error(), HasSubstr("too short"));
+}
+
+TEST(VirtioBlkLimits, ATableIsNoLongerThanTheRing) {
+    const auto limits = make_limits({.sectors = 8, .seg_max = 254}, 8, true);
+    ASSERT_TRUE(limits);
+    EXPECT_EQ(limits->max_segments, 6U);
+    EXPECT_EQ(limits->depth, 8);
+    const auto none = make_limits({.sectors = 8, .seg_max = 1}, 2, true);
+    ASSERT_FALSE(none);
+    EXPECT_THAT(none.error(), HasSubstr("too short"));
 }
 
 TEST(VirtioBlkLimits, RefusesWhatCannotBe) {
@@ -59,7 +68,7 @@ RC_GTEST_PROP(VirtioBlkLimits, RequestsWithinThemFit,
         return;
     RC_ASSERT(limits->max_transfer % limits->block_size == 0);
     RC_ASSERT(limits->max_data_elements <= (seg_max == 0 ? 1U : seg_max));
-    RC_ASSERT(limits->max_data_elements + 2 <= (indirect ? max_elements : queue_size));
+    RC_ASSERT(limits->max_data_elements + 2 <= std::min<std::uint32_t>(max_elements, queue_size));
     // The worst case: every segment but the last is one byte more than whole elements.
     std::uint64_t elements = 0;
     std::uint64_t left = limits->max_transfer;

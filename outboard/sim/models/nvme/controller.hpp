@@ -32,6 +32,9 @@ class Controller final : public PciModel, private AdminHost {
     /// controller is reset. Throws Error.
     void cut_power(std::uint64_t seed);
 
+    /// From the next reset on it grants no more than so many queue pairs, at least one. Any thread.
+    void grant_queue_pairs(unsigned pairs) noexcept { state_.features.grant(pairs); }
+
     const HealthCounters& counters() const noexcept { return state_.counters; }
 
   private:

@@ -200,8 +200,9 @@ Outcome Features::set_queues(std::uint32_t value, bool queues_exist) noexcept {
         return {.status = StatusCode::invalid_field};
     if (queues_exist)
         return {.status = StatusCode::command_sequence_error};
-    submission_queues_ = std::min(submission + 1, queue_pairs_);
-    completion_queues_ = std::min(completion + 1, queue_pairs_);
+    const unsigned granted = granted_;
+    submission_queues_ = std::min(submission + 1, granted);
+    completion_queues_ = std::min(completion + 1, granted);
     return {.dword0 = (completion_queues_ - 1) << 16 | (submission_queues_ - 1)};
 }
 

@@ -5,6 +5,7 @@
 #include "outboard/sim/models/nvme/namespaces.hpp"
 #include "outboard/sim/models/nvme/outcome.hpp"
 
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -20,6 +21,9 @@ class Features {
   public:
     /// `namespaces` outlives it; `queue_pairs` and `vectors` are what the controller has.
     Features(Namespaces& namespaces, unsigned queue_pairs, unsigned vectors);
+
+    /// From now on no more than so many queue pairs are granted, at least one. Any thread.
+    void grant(unsigned pairs) noexcept { granted_ = pairs; }
 
     Outcome get(const SubmissionEntry& command) const noexcept;
     /// `queues_exist`: I/O queues were made already, so that their number is settled.
@@ -51,6 +55,7 @@ class Features {
 
     Namespaces& namespaces_;
     unsigned queue_pairs_;
+    std::atomic<unsigned> granted_{queue_pairs_};  ///< of these, at most
     std::vector<std::uint32_t> vectors_;
     std::uint32_t arbitration_ = 0;
     std::uint16_t over_ = warning_temperature;

@@ -78,6 +78,8 @@ class VirtioDevice : public PciModel {
     bool has(unsigned feature_bit) const noexcept { return (accepted_ >> feature_bit & 1) != 0; }
     /// configuration() has changed: tells the client.
     void configuration_changed();
+    /// Nothing works any more until the client resets the device (2.1.2), which is told.
+    void break_down();
 
   private:
     struct Delayed {
@@ -105,7 +107,6 @@ class VirtioDevice : public PciModel {
     bool features_are_acceptable() const noexcept;
     std::uint16_t vector_or_none(std::uint32_t value) const noexcept;
     void clear();
-    void break_down();
     bool running() const noexcept;
 
     // Queues (device.cpp).

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <ranges>
 #include <string_view>
 
 namespace outboard::sim::virtio_blk {
@@ -173,6 +174,11 @@ void Disk::type_reset() {
 }
 
 void Disk::look_around() {
+    if (asking_.load(std::memory_order_relaxed)) [[unlikely]] {
+        asking_ = false;
+        break_down();
+        return;
+    }
     if (announced_.load(std::memory_order_relaxed) == 0) [[likely]]
         return;
     configuration_.capacity = announced_.exchange(0) / sector_bytes;
@@ -204,7 +210,9 @@ std::optional<std::uint32_t> Disk::execute(unsigned queue, const Chain& chain) {
     } else {
         status = carry_out(header.type, header.sector);
     }
-    const Part& last = chain.writable.back();
+    // Empty parts behind it change nothing.
+    const Part& last = *std::ranges::find_if(std::views::reverse(chain.writable),
+                                             [](const Part& part) { return part.length != 0; });
     dma().write(last.iova + last.length - 1, std::as_bytes(std::span(&status, 1)));
     const std::uint64_t written = status == Status::ok ? length_of(chain.writable) : 1;
     return static_cast<std::uint32_t>(written);

@@ -75,6 +75,8 @@ class Disk final : public virtio::VirtioDevice {
 
     /// The disk says from now on that it has so many bytes, as after a change by its owner. Any thread.
     void announce_capacity(std::uint64_t bytes) noexcept { announced_.store(bytes); }
+    /// The device can do nothing any more until it is reset, and says so (DEVICE_NEEDS_RESET). Any thread.
+    void ask_for_reset() noexcept { asking_.store(true); }
     /// Power was cut and is back: writes in the volatile cache are lost as `seed` decides, and the device is
     /// reset. Throws Error.
     void cut_power(std::uint64_t seed);
@@ -102,6 +104,7 @@ class Disk final : public virtio::VirtioDevice {
     Storage storage_;
     Configuration configuration_{};
     std::atomic<std::uint64_t> announced_{0};
+    std::atomic<bool> asking_{false};
     // Of the request that is worked on.
     std::vector<virtio::Part> readable_;  ///< without its header
     std::vector<virtio::Part> writable_;  ///< without its status

@@ -63,8 +63,8 @@ class DmaBuffer {
     bool foreign_ = false;
 };
 
-/// What newly allocated DMA memory holds. Its last user is of the same device, so `any` gives nothing away; it
-/// spares the time to write zeroes to what will be written to anyway.
+/// What newly allocated DMA memory holds. Its last user is of the same device, so `any` gives nothing away;
+/// it spares the time to write zeroes to what will be written to anyway.
 enum class DmaContent : std::uint8_t { zeroes, any };
 
 /// Equal blocks carved out of one buffer. take and give are constant-time and do not allocate. One thread.
@@ -125,8 +125,7 @@ class DmaArena {
 
     /// A buffer of `size` bytes whose IOVA and address are multiples of `alignment` (a power of two, at most
     /// max_alignment). Throws Error that says how much was asked for and how much is left.
-    DmaBuffer allocate(std::size_t size, std::size_t alignment = 64,
-                       DmaContent content = DmaContent::zeroes);
+    DmaBuffer allocate(std::size_t size, std::size_t alignment = 64, DmaContent content = DmaContent::zeroes);
 
     /// Makes `memory` of the caller's reachable for the device until the buffer goes. The memory must be
     /// page-aligned, stay mapped, and not be registered twice. Throws Error. Memory that later cannot be

@@ -31,7 +31,8 @@ QueueService::QueueService(RunLoop& home, BlockDevice& disk, Setup setup)
     : home_(home),
       disk_(disk),
       setup_(std::move(setup)),
-      buffers_(disk.arena(), setup_.info.max_io_bytes, setup_.info.queue_depth, page_bytes, DmaContent::any) {}
+      buffers_(disk.arena(), setup_.info.max_io_bytes, setup_.info.queue_depth, page_bytes, DmaContent::any) {
+}
 
 void QueueService::start(bool on_own_thread) {
     if (!on_own_thread) {

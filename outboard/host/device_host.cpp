@@ -82,7 +82,7 @@ Task<void> DeviceHost::start_or_undo(RunLoop& loop, DeviceHostOptions options) {
 /// Claims a PCI device and binds it to vfio-pci, once it is known that there is a driver.
 void DeviceHost::take(const PciAddress& address) {
     const PciDevice device = Inventory().device(address);
-    description_ = &require_driver(name_.text(), device.identity);
+    description_ = &load_driver(require_driver(name_.text(), device.identity));
     claim_ = DeviceClaim(device);
     bound_here_ = Inventory().device(address).driver != vfio_driver;
     if (bound_here_)
@@ -92,7 +92,7 @@ void DeviceHost::take(const PciAddress& address) {
 Task<void> DeviceHost::start(RunLoop& loop, DeviceHostOptions options) {
     device_ = Device::open(name_.text());
     if (description_ == nullptr)
-        description_ = &require_driver(name_.text(), device_->config().identity());
+        description_ = &load_driver(require_driver(name_.text(), device_->config().identity()));
     if (options.adapt)
         options.adapt(*description_, options);
     device_->create_arena({.size = description_->dma_bytes_for(options.driver) + options.arena_bytes,

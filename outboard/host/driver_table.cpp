@@ -93,15 +93,16 @@ const DriverDescription& load_driver(const KnownDriver& driver) {
     return driver.built_in != nullptr ? *driver.built_in : load_module(driver.file, driver.module);
 }
 
-const DriverDescription& require_driver(const std::string& device, const PciIdentity& identity,
-                                        std::string_view name) {
-    const KnownDriver* found = name.empty() ? find_driver(identity) : nullptr;
-    if (!name.empty()) {
-        const auto known = known_drivers();
-        const auto named = std::ranges::find(known, name, &KnownDriver::name);
-        if (named == known.end()) {
+const KnownDriver& require_driver(const std::string& device, const PciIdentity& identity,
+                                  std::string_view name) {
+    const KnownDriver* found = nullptr;
+    if (name.empty()) {
+        found = find_driver(identity);
+    } else {
+        const auto named = std::ranges::find(table(), name, &KnownDriver::name);
+        if (named == table().end()) {
             std::string names;
-            for (const KnownDriver& driver : known)
+            for (const KnownDriver& driver : table())
                 names += fmt::format("{}{}", names.empty() ? "" : ", ", driver.name);
             throw Error({.kind = ErrorKind::not_found,
                          .action = "drive",
@@ -112,7 +113,7 @@ const DriverDescription& require_driver(const std::string& device, const PciIden
         found = &*named;
     }
     if (found && !found->match(identity).empty())
-        return load_driver(*found);
+        return *found;
     throw Error({.kind = ErrorKind::unsupported,
                  .action = "drive",
                  .subject = device,

@@ -46,9 +46,9 @@ std::filesystem::path driver_folder();
 /// The driver's own description; that of a module is loaded into this process, for good. Throws Error.
 const DriverDescription& load_driver(const KnownDriver& driver);
 
-/// The same for the device that messages call `device`; with a `name`, that of the driver which shall have
+/// The driver for the device that messages call `device`; with a `name`, that of the driver which shall have
 /// it. Throws Error when there is none, or it does not know the device.
-const DriverDescription& require_driver(const std::string& device, const PciIdentity& identity,
-                                        std::string_view name = {});
+const KnownDriver& require_driver(const std::string& device, const PciIdentity& identity,
+                                  std::string_view name = {});
 
 }  // namespace outboard

@@ -74,9 +74,10 @@ std::uint32_t refusal(RefusedCall answer) {
 }
 
 void allow_ring_and_files(Filter& filter) {
-    for (const int call : {SCMP_SYS(io_uring_enter), SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(pread64),
-                           SCMP_SYS(pwrite64), SCMP_SYS(writev), SCMP_SYS(pwritev), SCMP_SYS(fstat),
-                           SCMP_SYS(close), SCMP_SYS(eventfd2), SCMP_SYS(poll), SCMP_SYS(ppoll)})
+    for (const int call :
+         {SCMP_SYS(io_uring_enter), SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
+          SCMP_SYS(writev), SCMP_SYS(pwritev), SCMP_SYS(fstat), SCMP_SYS(fstatfs), SCMP_SYS(close),
+          SCMP_SYS(eventfd2), SCMP_SYS(poll), SCMP_SYS(ppoll)})
         filter.allow(call);
     // What else can be registered is up to each ring's own restrictions.
     for (const unsigned opcode :
@@ -84,7 +85,8 @@ void allow_ring_and_files(Filter& filter) {
           IORING_REGISTER_PBUF_RING, IORING_UNREGISTER_PBUF_RING})
         filter.allow(SCMP_SYS(io_uring_register), {equals(1, opcode)});
     // No copies of descriptors: a number keeps its meaning for what is allowed by number here.
-    for (const unsigned command : {unsigned{F_GETFD}, unsigned{F_SETFD}, unsigned{F_GETFL}})
+    for (const unsigned command :
+         {unsigned{F_GETFD}, unsigned{F_SETFD}, unsigned{F_GETFL}, unsigned{F_GET_SEALS}})
         filter.allow(SCMP_SYS(fcntl), {equals(1, command)});
 }
 

@@ -191,7 +191,7 @@ void HostedDevice::open_device(Fd descriptor) {
 }
 
 const DriverDescription& HostedDevice::choose_driver() const {
-    return require_driver(take_.device, device_->config().identity(), take_.driver);
+    return load_driver(require_driver(take_.device, device_->config().identity(), take_.driver));
 }
 
 DriverOptions HostedDevice::driver_options(const DriverDescription& description) {

@@ -34,6 +34,7 @@ case ${OUTBOARD_LAB_DEVICES-} in
 esac
 mnt=/tmp/mnt
 case_name=$1
+rm -f /tmp/run-*.log  # what a case before waited for
 seconds=4
 server=
 

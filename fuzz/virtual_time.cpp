@@ -46,11 +46,12 @@ bool take_counter(int fd) {
     return (::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0 && ::read(fd, &count, sizeof count) == sizeof count;
 }
 
-/// What the kernel has of a ring.
+/// What the kernel has of a ring. The io_uring that a program has of it may be moved about; what both sides
+/// share stays in place.
 class Kernel {
   public:
     Kernel(unsigned entries, unsigned completions, io_uring& ring)
-        : ring_(ring), submissions_(2 * static_cast<std::size_t>(entries)), completions_(completions) {
+        : submissions_(2 * static_cast<std::size_t>(entries)), completions_(completions) {
         ring = {};
         ring.flags = IORING_SETUP_SQE128;
         ring.sq.khead = &sq_head_;
@@ -66,13 +67,13 @@ class Kernel {
         ring.cq.ring_entries = completions;
     }
 
-    bool owns(const io_uring* ring) const { return ring == &ring_; }
+    bool owns(const io_uring* ring) const { return ring->sq.khead == &sq_head_; }
 
-    int submit() {
+    int submit(const io_uring& ring) {
         int count = 0;
-        for (; sq_head_ != ring_.sq.sqe_tail; ++sq_head_, ++count) {
+        for (; sq_head_ != ring.sq.sqe_tail; ++sq_head_, ++count) {
             const io_uring_sqe& entry =
-                submissions_[2 * static_cast<std::size_t>(sq_head_ & ring_.sq.ring_mask)];
+                submissions_[2 * static_cast<std::size_t>(sq_head_ & ring.sq.ring_mask)];
             if (entry.opcode == IORING_OP_ASYNC_CANCEL)
                 cancel(entry.addr);
             else
@@ -166,14 +167,13 @@ class Kernel {
 
     void complete(const io_uring_sqe& entry, int result, unsigned flags = 0) {
         require(cq_tail_ - cq_head_ < completions_.size(), "the completion queue does not overflow");
-        io_uring_cqe& completion = completions_[cq_tail_ & ring_.cq.ring_mask];
+        io_uring_cqe& completion = completions_[cq_tail_ % completions_.size()];
         completion.user_data = entry.user_data;
         completion.res = result;
         completion.flags = flags;
         ++cq_tail_;
     }
 
-    io_uring& ring_;
     unsigned sq_head_ = 0;
     unsigned sq_tail_ = 0;
     unsigned sq_flags_ = 0;
@@ -238,20 +238,20 @@ int io_uring_register_ring_fd(io_uring* /*ring*/) {
 }
 
 int io_uring_submit(io_uring* ring) {
-    return fuzz::kernel_of(ring).submit();
+    return fuzz::kernel_of(ring).submit(*ring);
 }
 
 int io_uring_submit_and_get_events(io_uring* ring) {
-    return fuzz::kernel_of(ring).submit();
+    return fuzz::kernel_of(ring).submit(*ring);
 }
 
 int io_uring_get_events(io_uring* ring) {
-    return fuzz::kernel_of(ring).submit();
+    return fuzz::kernel_of(ring).submit(*ring);
 }
 
 int io_uring_submit_and_wait(io_uring* ring, unsigned /*count*/) {
     fuzz::Kernel& kernel = fuzz::kernel_of(ring);
-    const int submitted = kernel.submit();
+    const int submitted = kernel.submit(*ring);
     kernel.wait(std::chrono::nanoseconds::max());
     return submitted;
 }
@@ -259,7 +259,7 @@ int io_uring_submit_and_wait(io_uring* ring, unsigned /*count*/) {
 int io_uring_submit_and_wait_timeout(io_uring* ring, io_uring_cqe** completion, unsigned /*count*/,
                                      __kernel_timespec* timeout, sigset_t* /*mask*/) {
     fuzz::Kernel& kernel = fuzz::kernel_of(ring);
-    const int submitted = kernel.submit();
+    const int submitted = kernel.submit(*ring);
     kernel.wait(timeout != nullptr ? fuzz::now + fuzz::to_duration(*timeout)
                                    : std::chrono::nanoseconds::max());
     *completion = nullptr;

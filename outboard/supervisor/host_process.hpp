@@ -27,8 +27,8 @@ class HostProcess {
     ~HostProcess();
 
     int pid() const noexcept { return pid_; }
-    /// Sends a message with at most one descriptor (-1: none). Throws Error.
-    void send(const hosting::ToHost& message, int descriptor = -1);
+    /// Sends a message with at most two descriptors (-1: none). Throws Error.
+    void send(const hosting::ToHost& message, int descriptor = -1, int second = -1);
     hosting::Inbox& inbox() noexcept { return *inbox_; }
 
     bool alive() const noexcept;

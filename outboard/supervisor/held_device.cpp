@@ -4,6 +4,7 @@
 #include "outboard/backend/pci/claim.hpp"
 #include "outboard/backend/pci/inventory.hpp"
 #include "outboard/backend/pci/requirements.hpp"
+#include "outboard/backend/vfio/iommu_container.hpp"
 #include "outboard/backend/vfio/vfio_backend.hpp"
 #include "outboard/backend/vfio_user/connect.hpp"
 #include "outboard/base/error.hpp"
@@ -42,6 +43,21 @@ class HeldPciDevice final : public HeldDevice {
         }
     }
 
+    HeldPciDevice(const PciAddress& address, std::vector<Fd> kept, HeldArena arena, bool bound_here)
+        : address_(address), claim_(Inventory().device(address)), bound_here_(bound_here) {
+        if (kept.size() != 4)
+            throw_errno(EBADMSG, "go on with", address.text());
+        const IovaRange mapped{.first = arena.iova, .last = arena.iova + (arena.bytes - 1)};
+        auto container = std::make_unique<vfio::IommuContainer>(address.text(), std::move(kept[0]),
+                                                                std::move(kept[1]), mapped);
+        auto backend =
+            std::make_unique<vfio::VfioBackend>(std::move(container), std::move(kept[2]), address.text());
+        backend_ = backend.get();
+        device_ = std::make_unique<Device>(std::move(backend));
+        note_arena(
+            device_->adopt_arena({.file = std::move(kept[3]), .length = arena.bytes, .iova = arena.iova}));
+    }
+
     Fd descriptor() override {
         Fd copy(::fcntl(backend_->device_fd(), F_DUPFD_CLOEXEC, 0));
         if (!copy)
@@ -50,10 +66,16 @@ class HeldPciDevice final : public HeldDevice {
     }
 
     void make_arena(std::uint64_t bytes, unsigned address_bits) override {
-        const DmaArena& arena = device_->create_arena({.size = bytes, .address_bits = address_bits});
-        arena_ = {.fd = arena.fd(), .bytes = arena.span().length, .iova = arena.span().iova};
+        note_arena(device_->create_arena({.size = bytes, .address_bits = address_bits}));
     }
     HeldArena arena() const noexcept override { return arena_; }
+
+    std::vector<int> kept() const override {
+        std::vector<int> all = backend_->descriptors();
+        all.push_back(arena_.fd);
+        return all;
+    }
+    bool bound_here() const noexcept override { return bound_here_; }
 
     void quiet() noexcept override { static_cast<void>(backend_->quiet()); }
 
@@ -72,6 +94,10 @@ class HeldPciDevice final : public HeldDevice {
     }
 
   private:
+    void note_arena(const DmaArena& arena) {
+        arena_ = {.fd = arena.fd(), .bytes = arena.span().length, .iova = arena.span().iova};
+    }
+
     PciAddress address_;
     DeviceClaim claim_;
     bool bound_here_ = false;
@@ -84,6 +110,11 @@ class HeldPciDevice final : public HeldDevice {
 class HeldUserDevice final : public HeldDevice {
   public:
     explicit HeldUserDevice(const DeviceName& name) : name_(name) {}
+    HeldUserDevice(const DeviceName& name, std::vector<Fd> kept, HeldArena arena) : name_(name) {
+        if (kept.size() != 1)
+            throw_errno(EBADMSG, "go on with", name.text());
+        memory_.emplace(DmaMemory::adopt(std::move(kept[0]), arena.bytes, name.text()));
+    }
 
     Fd descriptor() override { return vfio_user::connect_to(std::string(name_.socket()), name_.text(), 5s); }
     void make_arena(std::uint64_t bytes, unsigned /*address_bits*/) override {
@@ -96,6 +127,8 @@ class HeldUserDevice final : public HeldDevice {
                                    .iova = DmaMemory::alignment}
                        : HeldArena{};
     }
+    std::vector<int> kept() const override { return {memory_->fd()}; }
+    bool bound_here() const noexcept override { return false; }
     // The server has seen the end of its client.
     void quiet() noexcept override {}
     bool reset() override { return false; }
@@ -112,6 +145,13 @@ std::unique_ptr<HeldDevice> HeldDevice::open(const DeviceName& name) {
     if (name.pci())
         return std::make_unique<HeldPciDevice>(*name.pci());
     return std::make_unique<HeldUserDevice>(name);
+}
+
+std::unique_ptr<HeldDevice> HeldDevice::adopt(const DeviceName& name, std::vector<Fd> kept, HeldArena arena,
+                                              bool bound_here) {
+    if (name.pci())
+        return std::make_unique<HeldPciDevice>(*name.pci(), std::move(kept), arena, bound_here);
+    return std::make_unique<HeldUserDevice>(name, std::move(kept), arena);
 }
 
 }  // namespace outboard

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace outboard {
 
@@ -24,6 +25,11 @@ class HeldDevice {
     /// vfio-user device is only connected to, once for each host.
     static std::unique_ptr<HeldDevice> open(const DeviceName& name);
 
+    /// One that another process held: what that one's kept() and bound_here() gave, in copies, and its arena
+    /// (fd does not matter).
+    static std::unique_ptr<HeldDevice> adopt(const DeviceName& name, std::vector<Fd> kept, HeldArena arena,
+                                             bool bound_here);
+
     HeldDevice() = default;
     HeldDevice(const HeldDevice&) = delete;
     HeldDevice& operator=(const HeldDevice&) = delete;
@@ -38,6 +44,11 @@ class HeldDevice {
     virtual void make_arena(std::uint64_t bytes, unsigned address_bits) = 0;
     /// fd is -1 before.
     virtual HeldArena arena() const noexcept = 0;
+
+    /// The descriptors that keep device and memory as they are; only once there is memory.
+    virtual std::vector<int> kept() const = 0;
+    /// release() will give it to its old driver.
+    virtual bool bound_here() const noexcept = 0;
 
     /// The driver is gone: no DMA, no interrupts. Says nothing of a device that cannot be told.
     virtual void quiet() noexcept = 0;

@@ -1,76 +1,26 @@
 #include "outboard/supervisor/host_process.hpp"
 
 #include "outboard/base/error.hpp"
+#include "outboard/supervisor/spawn.hpp"
 
-#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <span>
 #include <utility>
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 namespace outboard {
 
-namespace {
-
-constexpr int socket_in_host = 3;
-
-/// What posix_spawn needs to be told, freed when it goes.
-class SpawnPlan {
-  public:
-    explicit SpawnPlan(int socket) {
-        ::posix_spawn_file_actions_init(&actions_);
-        ::posix_spawnattr_init(&attributes_);
-        sigset_t none;
-        sigset_t all;
-        ::sigemptyset(&none);
-        ::sigfillset(&all);
-        // The supervisor blocks and ignores signals that the host has its own mind about; and what is typed
-        // at a terminal is for the supervisor.
-        ::posix_spawnattr_setsigmask(&attributes_, &none);
-        ::posix_spawnattr_setsigdefault(&attributes_, &all);
-        ::posix_spawnattr_setflags(&attributes_,
-                                   POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-        ::posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-        ::posix_spawn_file_actions_adddup2(&actions_, socket, socket_in_host);
-    }
-    SpawnPlan(const SpawnPlan&) = delete;
-    SpawnPlan& operator=(const SpawnPlan&) = delete;
-    SpawnPlan(SpawnPlan&&) = delete;
-    SpawnPlan& operator=(SpawnPlan&&) = delete;
-    ~SpawnPlan() {
-        ::posix_spawn_file_actions_destroy(&actions_);
-        ::posix_spawnattr_destroy(&attributes_);
-    }
-
-    /// 0 or an errno value.
-    int spawn(const std::filesystem::path& program, pid_t& pid) const {
-        std::string name = program.filename().string();
-        const std::array<char*, 2> arguments{name.data(), nullptr};
-        return ::posix_spawn(&pid, program.c_str(), &actions_, &attributes_, arguments.data(), environ);
-    }
-
-  private:
-    posix_spawn_file_actions_t actions_{};
-    posix_spawnattr_t attributes_{};
-};
-
-}  // namespace
-
 HostProcess::HostProcess(RunLoop& loop, const std::filesystem::path& program, hosting::Inbox::Handler handler)
     : loop_(&loop) {
     auto [socket, there] = PacketSocket::make_pair();
-    const SpawnPlan plan(there.get());
-    if (const int error = plan.spawn(program, pid_); error != 0)
-        throw_errno(error, "start", program.string());
+    pid_ = spawn(program, {}, there.get());
     process_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
     if (!process_) {
         const int error = errno;
@@ -79,6 +29,12 @@ HostProcess::HostProcess(RunLoop& loop, const std::filesystem::path& program, ho
     }
     inbox_ = std::make_unique<hosting::Inbox>(loop, std::move(socket), std::move(handler));
 }
+
+HostProcess::HostProcess(RunLoop& loop, int pid, Fd process, Fd socket, hosting::Inbox::Handler handler)
+    : loop_(&loop),
+      pid_(pid),
+      process_(std::move(process)),
+      inbox_(std::make_unique<hosting::Inbox>(loop, PacketSocket(std::move(socket)), std::move(handler))) {}
 
 HostProcess::~HostProcess() {
     if (reaped_)

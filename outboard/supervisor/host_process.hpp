@@ -19,6 +19,8 @@ class HostProcess {
   public:
     /// Starts the program, which waits for what it is told. `handler` gets every packet first. Throws Error.
     HostProcess(RunLoop& loop, const std::filesystem::path& program, hosting::Inbox::Handler handler);
+    /// One that another supervisor started: its number, a pidfd, and that one's end of the socket.
+    HostProcess(RunLoop& loop, int pid, Fd process, Fd socket, hosting::Inbox::Handler handler);
     HostProcess(const HostProcess&) = delete;
     HostProcess& operator=(const HostProcess&) = delete;
     HostProcess(HostProcess&&) = delete;
@@ -27,6 +29,10 @@ class HostProcess {
     ~HostProcess();
 
     int pid() const noexcept { return pid_; }
+    /// This end of the socket.
+    int socket() const noexcept { return inbox_->socket().fd(); }
+    /// The pidfd.
+    int process() const noexcept { return process_.get(); }
     /// Sends a message with at most two descriptors (-1: none). Throws Error.
     void send(const hosting::ToHost& message, int descriptor = -1, int second = -1);
     hosting::Inbox& inbox() noexcept { return *inbox_; }
@@ -40,8 +46,6 @@ class HostProcess {
     void kill() noexcept;
 
   private:
-    Fd start(const std::filesystem::path& program);
-
     RunLoop* loop_;
     int pid_ = -1;
     Fd process_;  ///< a pidfd

@@ -4,6 +4,8 @@
 #include "outboard/host/forward_progress.hpp"
 #include "outboard/host/stop_signals.hpp"
 #include "outboard/runtime/run_loop.hpp"
+#include "outboard/supervisor/descriptor_keeper.hpp"
+#include "outboard/supervisor/spawn.hpp"
 #include "outboard/supervisor/supervisor.hpp"
 
 #include <csignal>
@@ -17,8 +19,9 @@
 namespace {
 
 /// The host's program lies beside this one.
-std::filesystem::path host_program() {
-    return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "outboard-host";
+void find_programs(outboard::SupervisorOptions& options) {
+    options.own_program = std::filesystem::read_symlink("/proc/self/exe");
+    options.host_program = options.own_program.parent_path() / "outboard-host";
 }
 
 }  // namespace
@@ -37,12 +40,20 @@ int main(int argc, char** argv) {
     app.add_option("--drivers", drivers, "Folder with further drivers, as modules (also OUTBOARD_DRIVERS)")
         ->capture_default_str();
     app.add_option("--group", options.group, "The group that may give orders")->capture_default_str();
+    app.add_flag("--leave-running", options.leave_running,
+                 "At the end leave devices and hosts to the next outboardd, as when this one is killed");
+    bool keep = false;
+    app.add_flag("--keep", keep, "Be the keeper of descriptors: for outboardd itself")->group("");
     try {
         app.parse(argc, argv);
+        if (keep) {
+            outboard::keep_descriptors(outboard::Fd(outboard::spawned_descriptor));
+            return 0;
+        }
         for (const std::string& refused : outboard::add_driver_modules(drivers))
             std::fprintf(stderr, "outboardd: %s\n", refused.c_str());
         options.configuration = outboard::read_configuration(configuration);
-        options.host_program = host_program();
+        find_programs(options);
         std::signal(SIGPIPE, SIG_IGN);
         outboard::StopSignals signals;
         // Users of a disk wait for this process while its host is replaced.

@@ -7,9 +7,11 @@
 #include "outboard/host/device_mark.hpp"
 #include "outboard/host/drain_disks.hpp"
 #include "outboard/host/driver_table.hpp"
+#include "outboard/host/left_behind.hpp"
 #include "outboard/host/module_file.hpp"
 #include "outboard/runtime/deadline.hpp"
 #include "outboard/supervisor/host_user.hpp"
+#include "outboard/supervisor/kept_state.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -92,7 +94,7 @@ void ManagedDevice::set_state(ManagedState state) {
 
 // ---- orders ----
 
-void ManagedDevice::start() {
+void ManagedDevice::start(std::optional<KeptEntry> kept) {
     if (state_ != ManagedState::stopped && state_ != ManagedState::failed)
         return;
     policy_.forget();
@@ -100,7 +102,7 @@ void ManagedDevice::start() {
     stop_wanted_ = false;
     restarts_ = 0;
     set_state(ManagedState::starting);
-    life_ = live();
+    life_ = live(std::move(kept));
     life_.start();
 }
 
@@ -139,9 +141,11 @@ Task<void> ManagedDevice::stop(bool force) {
     co_await std::move(waiting);
 }
 
-void ManagedDevice::replace_host() {
+void ManagedDevice::replace_host(const std::string& driver) {
     if (state_ != ManagedState::running)
         return;
+    if (!driver.empty() && driver != settings_.driver)
+        driver_before_ = std::exchange(settings_.driver, driver);
     replacing_ = "replaced on request";
     set_state(ManagedState::recovering);
     host_->kill();
@@ -149,10 +153,16 @@ void ManagedDevice::replace_host() {
 
 // ---- its life ----
 
-Task<void> ManagedDevice::live() {
+Task<void> ManagedDevice::live(std::optional<KeptEntry> kept) {
     std::string failure;
     try {
-        held_ = HeldDevice::open(settings_.device);
+        if (kept) {
+            adopt(std::move(*kept));
+        } else {
+            held_ = HeldDevice::open(settings_.device);
+            Task<void> finding = find_left_behind();
+            co_await std::move(finding);
+        }
         Task<void> holding = hold();
         co_await std::move(holding);
     } catch (const Error& error) {
@@ -170,7 +180,7 @@ Task<void> ManagedDevice::hold() {
         Task<std::string> attending = attend();
         const std::string failure = co_await std::move(attending);
         held_->quiet();
-        if (stop_wanted_)
+        if (stop_wanted_ || finished_)
             co_return;
         const TimePoint now = Clock::now();
         std::optional<Duration> delay = Duration::zero();
@@ -179,6 +189,10 @@ Task<void> ManagedDevice::hold() {
             log(failure);
             delay = policy_.failed(
                 now, serving_since_ == TimePoint::max() ? Duration::zero() : now - serving_since_);
+        }
+        if (driver_before_ && serving_since_ == TimePoint::max() && !failure.empty()) {
+            log(fmt::format("the driver {} did not come to serve: the one before goes on", settings_.driver));
+            settings_.driver = *std::exchange(driver_before_, std::nullopt);
         }
         if (!delay)
             throw Error(
@@ -207,20 +221,23 @@ Task<void> ManagedDevice::hold() {
 
 /// Lets a host drive the device until it ends; returns why it did.
 Task<std::string> ManagedDevice::attend() {
-    host_ = spare_ && spare_->alive() ? std::move(spare_) : make_host();
-    last_pong_ = 0;
+    const bool adopted = static_cast<bool>(adopted_);
+    if (adopted)
+        host_ = std::move(adopted_);
+    else
+        host_ = spare_ && spare_->alive() ? std::move(spare_) : make_host();
     HostProcess& host = *host_;
     std::string failure;
-    bool finished = false;
+    finished_ = false;
     {
-        Task<void> conversation = converse(host);
+        Task<void> conversation = adopted ? go_on(host) : converse(host);
         Task<void> watching = watch(host, conversation);
         Task<void> pulse = keep_pulse(host);
         watching.start();
         pulse.start();
         try {
             co_await std::move(conversation);
-            finished = true;
+            finished_ = true;
         } catch (const Cancelled&) {
             // Its process has ended.
             failure.clear();
@@ -231,7 +248,7 @@ Task<std::string> ManagedDevice::attend() {
         }
     }
     said_why_ = false;
-    if (!finished)
+    if (!finished_)
         host.kill();
     const std::string what = fmt::format("the end of process {}", host.pid());
     Task<void> ending = host.ended();
@@ -259,7 +276,10 @@ Task<void> ManagedDevice::watch(HostProcess& host, Task<void>& conversation) {
 /// Kills a host that does not answer: one of its loops spins, waits for something else, or it is stopped.
 Task<void> ManagedDevice::keep_pulse(HostProcess& host) {
     const Duration interval = settings_.hang_limit / 4;
-    for (std::uint64_t number = 1;; ++number) {
+    // Answers to what an earlier supervisor sent have lower numbers.
+    const std::uint64_t first = microseconds(Clock::now().time_since_epoch());
+    last_pong_ = first - 1;
+    for (std::uint64_t number = first;; ++number) {
         try {
             host.send(Ping{.number = number});
         } catch (const Error&) {
@@ -300,6 +320,100 @@ void ManagedDevice::prepare_spare() {
     } catch (const Error& error) {
         log(error.what());
     }
+}
+
+// ---- what outlives this process ----
+
+void ManagedDevice::keep(const HostProcess& host) {
+    if (!environment_.keeper)
+        return;
+    std::vector<KeptDisk> disks;
+    for (const Export& one : exports_)
+        disks.push_back({.disk = one.disk, .info = one.info, .stable_writes = one.stable_writes});
+    std::vector<int> descriptors = held_->kept();
+    descriptors.push_back(host.socket());
+    descriptors.push_back(host.process());
+    const HeldArena arena = held_->arena();
+    try {
+        environment_.keeper->put(settings_.device.text(),
+                                 to_json(KeptState{.driver = driver_,
+                                                   .arena_bytes = arena.bytes,
+                                                   .arena_iova = arena.iova,
+                                                   .bound_here = held_->bound_here(),
+                                                   .disks = disks,
+                                                   .host_pid = host.pid(),
+                                                   .restarts = restarts_}),
+                                 descriptors);
+    } catch (const Error& error) {
+        log(error.what());
+    }
+}
+
+void ManagedDevice::forget() {
+    if (environment_.keeper)
+        environment_.keeper->remove(settings_.device.text());
+}
+
+/// Goes on with what another supervisor held, and with its host if that is still at work.
+void ManagedDevice::adopt(KeptEntry kept) {
+    const KeptState state = kept_state(kept.state);
+    if (kept.descriptors.size() < 2)
+        throw_disobedient(settings_.device.text(), "too little of it was kept");
+    Fd process = std::move(kept.descriptors.back());
+    kept.descriptors.pop_back();
+    Fd socket = std::move(kept.descriptors.back());
+    kept.descriptors.pop_back();
+    held_ =
+        HeldDevice::adopt(settings_.device, std::move(kept.descriptors),
+                          {.fd = -1, .bytes = state.arena_bytes, .iova = state.arena_iova}, state.bound_here);
+    driver_ = state.driver;
+    restarts_ = state.restarts;
+    for (const KeptDisk& disk : state.disks)
+        exports_.push_back({.disk = disk.disk, .info = disk.info, .stable_writes = disk.stable_writes});
+    exports_live_ = true;
+    host_ended_ = Clock::now();
+    auto host = std::make_unique<HostProcess>(environment_.loop, state.host_pid, std::move(process),
+                                              std::move(socket),
+                                              [this](const Packet& packet) { return hear(packet); });
+    if (host->alive()) {
+        adopted_ = std::move(host);
+        return;
+    }
+    last_failure_ = fmt::format("process {} ended while no outboardd watched", state.host_pid);
+    log(last_failure_);
+    held_->quiet();
+    set_state(ManagedState::recovering);
+}
+
+/// Block devices of which nothing else is left: supervisor, keeper and host are gone.
+Task<void> ManagedDevice::find_left_behind() {
+    if (settings_.disks.empty())
+        co_return;
+    Task<std::vector<ublk::ServedDevice>> search =
+        outboard::find_left_behind(environment_.control(), settings_.device, settings_.disks);
+    const std::vector<ublk::ServedDevice> found = co_await std::move(search);
+    if (found.empty())
+        co_return;
+    for (const unsigned disk : settings_.disks) {
+        const ublk::ServedDevice* const one = of_disk(found, disk);
+        if (!one || one->state() == ublk::DeviceState::dead || found.size() != settings_.disks.size())
+            throw Error({.kind = ErrorKind::busy,
+                         .action = "start",
+                         .subject = settings_.device.text(),
+                         .cause = fmt::format("a process that is gone has left {} behind, which does not fit "
+                                              "what is wanted now",
+                                              found.front().path()),
+                         .remedy = fmt::format("remove it: `outboard stop {}`", settings_.device.text())});
+        Task<ublk::Parameters> question = environment_.control().parameters(one->info.device_id);
+        const ublk::Parameters parameters = co_await std::move(question);
+        // On a disk without a volatile cache that makes no difference.
+        const bool stable = (parameters.basic.attributes & ublk::attribute::volatile_cache) == 0;
+        exports_.push_back({.disk = disk, .info = one->info, .stable_writes = stable});
+    }
+    exports_live_ = true;
+    host_ended_ = Clock::now();
+    log("goes on with block devices that a process which is gone had left behind");
+    set_state(ManagedState::recovering);
 }
 
 // ---- what is said to a host ----
@@ -350,7 +464,19 @@ Task<void> ManagedDevice::converse(HostProcess& host) {
     exports_live_ = true;
     if (recovering)
         recovery_us_ = microseconds(serving_since_ - host_ended_);
+    driver_before_.reset();
     set_state(ManagedState::running);
+    keep(host);
+    prepare_spare();
+    Task<void> serving = serve_until_stopped(host);
+    co_await std::move(serving);
+}
+
+/// The same with a host that serves already.
+Task<void> ManagedDevice::go_on(HostProcess& host) {
+    serving_since_ = Clock::now();
+    set_state(ManagedState::running);
+    log(fmt::format("went on with process {}, which another outboardd had started", host.pid()));
     prepare_spare();
     Task<void> serving = serve_until_stopped(host);
     co_await std::move(serving);
@@ -417,8 +543,8 @@ Task<void> ManagedDevice::begin_service(HostProcess& host, bool recovering) {
         Task<Serving> serving = next<Serving>(host);
         co_await std::move(serving);
     }
-    ublk::Control& control = environment_.control();
     for (const Export& one : exports_) {
+        ublk::Control& control = environment_.control();
         Task<void> going = recovering ? control.end_recovery(one.info.device_id, host.pid())
                                       : control.start(one.info.device_id, host.pid());
         co_await std::move(going);
@@ -432,9 +558,8 @@ void ManagedDevice::send_arena(HostProcess& host) {
 
 /// Gives the block devices that wait for a server to the host.
 Task<void> ManagedDevice::hand_over_disks(HostProcess& host) {
-    ublk::Control& control = environment_.control();
     for (const Export& one : exports_) {
-        Task<void> begun = control.start_recovery(one.info.device_id);
+        Task<void> begun = environment_.control().start_recovery(one.info.device_id);
         co_await std::move(begun);
         send_disk(host, one, one.stable_writes);
     }
@@ -512,9 +637,8 @@ Task<void> ManagedDevice::serve_until_stopped(HostProcess& host) {
     } catch (const Error& error) {
         log(error.what());
     }
-    ublk::Control& control = environment_.control();
     for (const Export& one : exports_) {
-        Task<void> stopping = control.stop(one.info.device_id);
+        Task<void> stopping = environment_.control().stop(one.info.device_id);
         co_await std::move(stopping);
     }
     host.send(Finish{});
@@ -533,6 +657,7 @@ Task<void> ManagedDevice::end(std::string failure) {
         log(error.what());
     }
     try {
+        forget();
         if (held_)
             held_->release();
     } catch (const Error& error) {

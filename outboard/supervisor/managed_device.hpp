@@ -6,6 +6,7 @@
 #include "outboard/host/protocol/messages.hpp"
 #include "outboard/runtime/run_loop.hpp"
 #include "outboard/runtime/task.hpp"
+#include "outboard/supervisor/descriptor_keeper.hpp"
 #include "outboard/supervisor/device_settings.hpp"
 #include "outboard/supervisor/held_device.hpp"
 #include "outboard/supervisor/host_process.hpp"
@@ -59,6 +60,7 @@ class ManagedDevice {
         std::function<ublk::Control&()> control;
         std::filesystem::path host_program;
         std::function<void(std::string_view)> log;  ///< takes a line about the device
+        DescriptorKeeper* keeper = nullptr;         ///< holds what the next supervisor needs; none: nobody
     };
 
     ManagedDevice(Environment environment, DeviceSettings settings);
@@ -71,15 +73,18 @@ class ManagedDevice {
     const DeviceSettings& settings() const noexcept { return settings_; }
     DeviceStatus status() const;
 
-    /// Begins, from nothing, stopped or failed. Returns at once.
-    void start();
+    /// Begins, from nothing, stopped or failed; with `kept`, goes on where another supervisor has left off.
+    /// Returns at once.
+    void start(std::optional<KeptEntry> kept = std::nullopt);
     /// Waits until it runs. Throws what made it fail.
     Task<void> running();
     /// Stops it: waits for what the page cache holds, takes the disks away and gives the device back. Throws
     /// Error (busy) that names who uses the disks, unless `force`.
     Task<void> stop(bool force);
-    /// Lets another host take over from the one at work, whatever that does just now: users see a pause.
-    void replace_host();
+    /// Lets another host take over from the one at work, whatever that does just now: users see a pause. With
+    /// a `driver`, that drives the device from then on; when it fails before it serves, the one before goes
+    /// on.
+    void replace_host(const std::string& driver);
 
   private:
     struct Export {
@@ -88,12 +93,17 @@ class ManagedDevice {
         bool stable_writes = false;
     };
 
-    Task<void> live();
+    Task<void> live(std::optional<KeptEntry> kept);
+    void adopt(KeptEntry kept);
+    Task<void> find_left_behind();
+    void keep(const HostProcess& host);
+    void forget();
     Task<void> hold();
     Task<std::string> attend();
     Task<void> watch(HostProcess& host, Task<void>& conversation);
     Task<void> keep_pulse(HostProcess& host);
     Task<void> converse(HostProcess& host);
+    Task<void> go_on(HostProcess& host);
     Task<void> begin_service(HostProcess& host, bool recovering);
     void send_arena(HostProcess& host);
     Task<void> hand_over_disks(HostProcess& host);
@@ -123,9 +133,11 @@ class ManagedDevice {
     std::vector<Export> exports_;
     bool exports_live_ = false;  ///< they were started: users may wait for them
     bool stop_wanted_ = false;
-    bool said_why_ = false;  ///< the host at work has told what ends it
-    bool hung_ = false;      ///< the host at work was killed because it did not answer
-    std::string replacing_;  ///< why the host at work was ended on purpose
+    bool finished_ = false;                     ///< the last host came to an orderly end
+    bool said_why_ = false;                     ///< the host at work has told what ends it
+    bool hung_ = false;                         ///< the host at work was killed because it did not answer
+    std::optional<std::string> driver_before_;  ///< while another one tries
+    std::string replacing_;                     ///< why the host at work was ended on purpose
     std::uint64_t last_pong_ = 0;
     TimePoint host_ended_{};
     TimePoint serving_since_{};
@@ -133,6 +145,7 @@ class ManagedDevice {
     std::uint64_t device_start_us_ = 0;
     std::unique_ptr<HostProcess> host_;
     std::unique_ptr<HostProcess> spare_;
+    std::unique_ptr<HostProcess> adopted_;  ///< another supervisor's, at work
     Task<void> life_;
 };
 

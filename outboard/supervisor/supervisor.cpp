@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include <fmt/format.h>
@@ -37,7 +38,8 @@ Supervisor::Entry& Supervisor::add(DeviceSettings settings) {
             return *control_;
         },
         .host_program = options_.host_program,
-        .log = [this, &entry, name](std::string_view line) { log(entry, name, line); }};
+        .log = [this, &entry, name](std::string_view line) { log(entry, name, line); },
+        .keeper = keeper_ ? &*keeper_ : nullptr};
     entry.device = std::make_unique<ManagedDevice>(std::move(environment), std::move(settings));
     return entry;
 }
@@ -88,9 +90,15 @@ Task<nlohmann::json> Supervisor::obey(Request request) {
         }
         case Order::restart:
         case Order::upgrade: {
-            entry.device->replace_host();
+            entry.device->replace_host(request.driver);
             Task<void> running = entry.device->running();
             co_await std::move(running);
+            if (!request.driver.empty() && entry.device->settings().driver != request.driver)
+                throw Error({.kind = ErrorKind::failed,
+                             .action = "upgrade",
+                             .subject = request.device,
+                             .cause = entry.device->status().last_failure,
+                             .remedy = "the driver before drives it still"});
             break;
         }
         case Order::logs:
@@ -104,12 +112,39 @@ Task<nlohmann::json> Supervisor::obey(Request request) {
 Task<void> Supervisor::run(StopSignals& signals) {
     for (const std::string& problem : options_.configuration.problems)
         std::fprintf(stderr, "outboardd: %s\n", problem.c_str());
-    for (DeviceSettings& settings : options_.configuration.devices)
-        add(std::move(settings)).device->start();
+    go_on();
+    for (const auto& [name, entry] : devices_)
+        entry.device->start();
     Task<void> signal = signals.next(*loop_);
     co_await std::move(signal);
+    if (options_.leave_running)
+        // Everything stays open in the keeper, and nothing is told to end.
+        std::_Exit(0);
     Task<void> stopping = stop_all(signals);
     co_await std::move(stopping);
+    if (keeper_)
+        keeper_->dismiss();
+}
+
+/// Takes over what another supervisor held, and adds what the configuration names.
+void Supervisor::go_on() {
+    std::vector<KeptEntry> kept;
+    try {
+        keeper_.emplace(options_.socket.string() + ".keep", options_.own_program);
+        kept = keeper_->list();
+    } catch (const Error& error) {
+        std::fprintf(stderr, "outboardd: %s; if this process is killed the next one cannot go on\n",
+                     error.what());
+    }
+    for (DeviceSettings& settings : options_.configuration.devices)
+        add(std::move(settings));
+    for (KeptEntry& one : kept) {
+        DeviceSettings settings;
+        settings.device = DeviceName::parse(one.name);
+        const auto known = devices_.find(one.name);
+        Entry& entry = known != devices_.end() ? known->second : add(std::move(settings));
+        entry.device->start(std::move(one));
+    }
 }
 
 Task<void> Supervisor::stop_all(StopSignals& signals) {

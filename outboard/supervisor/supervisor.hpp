@@ -8,6 +8,7 @@
 #include "outboard/supervisor/configuration.hpp"
 #include "outboard/supervisor/control_protocol.hpp"
 #include "outboard/supervisor/control_server.hpp"
+#include "outboard/supervisor/descriptor_keeper.hpp"
 #include "outboard/supervisor/managed_device.hpp"
 
 #include <deque>
@@ -27,6 +28,9 @@ struct SupervisorOptions {
     std::filesystem::path socket = control_socket_path;
     std::string group = "outboard";      ///< who may ask, besides root
     std::filesystem::path host_program;  ///< outboard-host
+    std::filesystem::path own_program;   ///< outboardd, which is also the keeper of descriptors
+    /// A stop signal ends this process and nothing else: the next one goes on.
+    bool leave_running = false;
 };
 
 /// Used on one loop, and goes before it.
@@ -55,12 +59,14 @@ class Supervisor {
 
     Entry& add(DeviceSettings settings);
     Entry& find(const std::string& name);
+    void go_on();
     void log(Entry& entry, const std::string& device, std::string_view line);
     Task<void> stop_all(StopSignals& signals);
 
     RunLoop* loop_;
     SupervisorOptions options_;
     std::optional<ublk::Control> control_;
+    std::optional<DescriptorKeeper> keeper_;
     std::map<std::string, Entry> devices_;
     ControlServer server_;
 };

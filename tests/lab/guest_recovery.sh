@@ -2,7 +2,7 @@
 # Kills the host of a disk again and again under a file system with a verified load, inside a lab machine with an IDE, an AHCI, an NVMe
 # or a virtio disk. Prints one line of JSON: {"kills":N,"io_errors":0,"mismatches":0,"pause_ms":{"p50":…,"p99":…,"max":…},…}.
 #
-# usage: guest_recovery.sh KILLS [SIGNAL]
+# usage: guest_recovery.sh KILLS [SIGNAL [HANG_MS]]
 set -u
 case ${OUTBOARD_LAB_DEVICES-} in
 *nvme0=*) device=${OUTBOARD_LAB_DEVICES##*nvme0=} ;;
@@ -14,6 +14,7 @@ device=${device%% *}
 mnt=/tmp/mnt
 kills=$1
 signal=${2-9}
+hang_ms=${3-20000}
 
 fail() {
     echo "FAILED: $*" >&2
@@ -33,7 +34,7 @@ cat >/etc/outboard/lab.toml <<END
 name = "$device"
 [device.restart]
 limit = 100000
-hang_ms = ${HANG_MS-20000}
+hang_ms = $hang_ms
 END
 outboardd >/tmp/outboardd.log 2>&1 &
 supervisor=$!

@@ -22,6 +22,8 @@ class AddressSpace {
     virtual std::uint64_t page_size() const noexcept = 0;
     virtual void map(const DmaMapping& mapping) = 0;
     virtual void unmap(std::uint64_t iova, std::uint64_t size) = 0;
+    /// What a process has to keep open so that the mappings stay; owned by this object.
+    virtual std::vector<int> descriptors() const { return {}; }
 };
 
 }  // namespace outboard::vfio

@@ -56,6 +56,11 @@ IommuContainer::IommuContainer(std::string name) : name_(std::move(name)), fd_(o
                      .remedy = "run `modprobe vfio_iommu_type1` as root"});
 }
 
+IommuContainer::IommuContainer(std::string name, Fd container, Fd group, IovaRange mapped)
+    : name_(std::move(name)), fd_(std::move(container)), group_(std::move(group)), inherited_(mapped) {
+    ask_iommu();
+}
+
 void IommuContainer::take_group(Fd group) {
     const int container = fd_.get();
     if (const int result = call(group.get(), VFIO_GROUP_SET_CONTAINER, &container); result < 0)
@@ -79,6 +84,10 @@ void IommuContainer::set_iommu() {
                      "the risk, write 1 to /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"});
         throw_errno(-result, "use the IOMMU for", name_);
     }
+    ask_iommu();
+}
+
+void IommuContainer::ask_iommu() {
     const vfio_iommu_type1_info question{};
     std::vector<std::byte> answer;
     if (const int error = ask(fd_.get(), VFIO_IOMMU_GET_INFO, question, answer); error != 0)
@@ -102,6 +111,8 @@ void IommuContainer::set_iommu() {
 
 void IommuContainer::map(const DmaMapping& mapping) {
     const std::uint64_t size = mapping.memory.size();
+    if (mapping.iova == inherited_.first && mapping.iova + (size - 1) == inherited_.last)
+        return;
     const MemoryLock lock = current_memory_lock();
     check_memory_lock(lock, size, name_);
     vfio_iommu_type1_dma_map map{};

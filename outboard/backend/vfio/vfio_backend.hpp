@@ -27,6 +27,13 @@ class VfioBackend final : public Backend {
 
     /// The device's descriptor, for a process that shall drive it with memory that is mapped here.
     int device_fd() const noexcept { return device_.fd(); }
+    /// What a process has to keep open so that the device stays as it is: what its address space needs, and
+    /// device_fd() as the last one.
+    std::vector<int> descriptors() const {
+        std::vector<int> all = space_->descriptors();
+        all.push_back(device_.fd());
+        return all;
+    }
     /// Stops a device whose driver is gone: see DeviceFile::quiet.
     int quiet() noexcept { return device_.quiet(); }
 

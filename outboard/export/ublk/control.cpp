@@ -232,7 +232,7 @@ Task<void> Control::start_recovery(std::uint32_t device_id) {
             throw_errno(
                 -result, "take over", disk_path(device_id),
                 result == -EBUSY ? "end every process that has " + server_path(device_id) + " open" : "");
-        co_await loop_->sleep_for(10ms);
+        co_await loop_->sleep_for(2ms);
     }
 }
 

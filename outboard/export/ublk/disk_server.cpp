@@ -2,6 +2,7 @@
 
 #include "outboard/export/ublk/control.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -46,6 +47,14 @@ Task<void> DiskServer::settle() {
 void DiskServer::require_intact() {
     for (const std::unique_ptr<QueueService>& queue : queues_)
         queue->require_intact();
+}
+
+Task<void> DiskServer::turn() {
+    // Queues may be added meanwhile.
+    for (std::size_t i = 0; i < queues_.size(); ++i) {
+        Task<void> turning = queues_[i]->turn();
+        co_await std::move(turning);
+    }
 }
 
 void DiskServer::expect_end() noexcept {

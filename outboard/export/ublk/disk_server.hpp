@@ -50,6 +50,8 @@ class DiskServer {
     /// Throws what went wrong on a queue: the kernel refused what was handed in, or the thread failed. Where
     /// that happens the loop is stopped, so that its user looks.
     void require_intact();
+    /// Waits until the loops of all queues have turned: one that hangs is found by that. One task at a time.
+    Task<void> turn();
     /// From now on queues may end.
     void expect_end() noexcept;
     /// Waits until all have ended, after the device was stopped, and closes its file.

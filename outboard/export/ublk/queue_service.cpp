@@ -3,10 +3,12 @@
 #include "outboard/base/error.hpp"
 #include "outboard/runtime/deadline.hpp"
 
+#include <cerrno>
 #include <chrono>
 #include <utility>
 
 #include <fmt/format.h>
+#include <sys/eventfd.h>
 
 namespace outboard::ublk {
 
@@ -31,7 +33,11 @@ QueueService::QueueService(RunLoop& home, BlockDevice& disk, Setup setup)
     : home_(home),
       disk_(disk),
       setup_(std::move(setup)),
-      buffers_(disk.arena(), setup_.info.max_io_bytes, setup_.info.queue_depth, page_bytes, DmaContent::any) {
+      buffers_(disk.arena(), setup_.info.max_io_bytes, setup_.info.queue_depth, page_bytes, DmaContent::any),
+      bell_(::eventfd(0, EFD_CLOEXEC)),
+      answer_(::eventfd(0, EFD_CLOEXEC)) {
+    if (!bell_ || !answer_)
+        throw_errno(errno, "make", "an eventfd for a queue of a ublk device");
 }
 
 void QueueService::start(bool on_own_thread) {
@@ -60,6 +66,8 @@ Task<void> QueueService::serve(RunLoop& loop) {
                           .stable_writes = setup_.stable_writes,
                           .refused = [this](int error) { refused(error); }}),
         EndQueue{this});
+    Task<void> answering = answer_bell(loop);
+    answering.start();
     queue->fetch_all();
     // Refusals come in the turn that submits; without this look the start of the device would wait for tags
     // that never come.
@@ -68,6 +76,26 @@ Task<void> QueueService::serve(RunLoop& loop) {
         fetched_.store(true);
     Task<void> retirement = queue->retirement();
     co_await std::move(retirement);
+}
+
+Task<void> QueueService::answer_bell(RunLoop& loop) {
+    for (;;) {
+        std::uint64_t count = 0;
+        const int result = co_await loop.event(bell_.get(), count);
+        if (result < 0)
+            throw_errno(-result, "wait for", "the bell of a queue of a ublk device");
+        ::eventfd_write(answer_.get(), 1);
+    }
+}
+
+Task<void> QueueService::turn() {
+    if (ended_.load())
+        co_return;
+    ::eventfd_write(bell_.get(), 1);
+    std::uint64_t count = 0;
+    const int result = co_await home_.event(answer_.get(), count);
+    if (result < 0)
+        throw_errno(-result, "wait for", "a turn of a queue of a ublk device");
 }
 
 Task<void> QueueService::serve_here() {
@@ -89,6 +117,7 @@ void QueueService::refused(int error) noexcept {
 
 void QueueService::ended() noexcept {
     ended_.store(true);
+    ::eventfd_write(answer_.get(), 1);
     if (fetched_.load() && !end_expected_.load())
         home_.stop();
 }

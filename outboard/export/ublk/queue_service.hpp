@@ -1,6 +1,7 @@
 // One queue of a ublk device at work, on a thread of its own or on that of the driver.
 #pragma once
 
+#include "outboard/base/fd.hpp"
 #include "outboard/classes/block_device.hpp"
 #include "outboard/export/ublk/serving_queue.hpp"
 #include "outboard/export/ublk/uapi.hpp"
@@ -48,6 +49,10 @@ class QueueService {
     /// Throws what has gone wrong so far.
     void require_intact();
 
+    /// Waits until the queue's loop has turned: it hangs otherwise. At once for one that has ended. One task
+    /// at a time.
+    Task<void> turn();
+
     /// From now on it may end.
     void expect_end() noexcept { end_expected_.store(true); }
     /// Waits until it has ended, after the device was stopped. Throws what ended it otherwise, if it was at
@@ -67,6 +72,7 @@ class QueueService {
 
     Task<void> serve(RunLoop& loop);
     Task<void> serve_here();
+    Task<void> answer_bell(RunLoop& loop);
     void take_result();
     void refused(int error) noexcept;
     void ended() noexcept;
@@ -75,6 +81,8 @@ class QueueService {
     BlockDevice& disk_;
     Setup setup_;
     DmaPool buffers_;
+    Fd bell_;    ///< an eventfd that the queue's loop waits for
+    Fd answer_;  ///< and one with which it tells that it has turned
     std::atomic<bool> fetched_{false};
     std::atomic<bool> ended_{false};
     std::atomic<bool> end_expected_{false};

@@ -69,6 +69,7 @@ class HostedDevice {
 
   private:
     bool answer_ping(const Packet& packet);
+    Task<void> answer(std::uint64_t number);
     void send(const FromHost& message) { inbox_.socket().send(encode(message)); }
     void report(std::string_view line) noexcept;
 
@@ -96,16 +97,29 @@ class HostedDevice {
     std::unique_ptr<Device> device_;
     std::unique_ptr<Driver> driver_;
     std::map<unsigned, std::unique_ptr<ublk::DiskServer>> servers_;
+    Task<void> answering_;
     Inbox inbox_;
 };
 
 bool HostedDevice::answer_ping(const Packet& packet) {
     const ToHost message = decode_to_host(packet.text);
-    if (const auto* const ping = std::get_if<Ping>(&message)) {
-        send(Pong{.number = ping->number});
-        return true;
+    const auto* const ping = std::get_if<Ping>(&message);
+    if (!ping)
+        return false;
+    // While the last one is not answered this one is not either: a loop does not turn.
+    if (!answering_ || answering_.done()) {
+        answering_ = answer(ping->number);
+        answering_.start();
     }
-    return false;
+    return true;
+}
+
+Task<void> HostedDevice::answer(std::uint64_t number) {
+    for (const auto& [disk, server] : servers_) {
+        Task<void> turning = server->turn();
+        co_await std::move(turning);
+    }
+    send(Pong{.number = number});
 }
 
 void HostedDevice::report(std::string_view line) noexcept {
@@ -329,6 +343,7 @@ Task<void> HostedDevice::finish() {
         Task<void> end = server->end();
         co_await std::move(end);
     }
+    answering_ = {};
     servers_.clear();
     Task<void> rest = driver_->shut_down();
     co_await std::move(rest);

@@ -32,6 +32,7 @@ class Inbox {
     Task<Packet> next();
 
     PacketSocket& socket() noexcept { return socket_; }
+    const PacketSocket& socket() const noexcept { return socket_; }
 
   private:
     Task<void> read();

@@ -90,7 +90,7 @@ std::filesystem::path driver_folder() {
 }
 
 const DriverDescription& load_driver(const KnownDriver& driver) {
-    return driver.built_in != nullptr ? *driver.built_in : load_module(driver.file, driver.module);
+    return driver.built_in != nullptr ? *driver.built_in : load_module(driver.file, driver.name);
 }
 
 const KnownDriver& require_driver(const std::string& device, const PciIdentity& identity,

@@ -191,7 +191,7 @@ ModuleFile open_module(const std::filesystem::path& path) {
     return {.path = path, .fd = std::move(fd), .description = std::move(description)};
 }
 
-const DriverDescription& load_module(const std::filesystem::path& path, const ModuleDescription& expected) {
+const DriverDescription& load_module(const std::filesystem::path& path, std::string_view driver) {
     void* const module = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (module == nullptr)
         refuse(path, ErrorKind::unsupported, fmt::format("it cannot be loaded: {}", ::dlerror()),
@@ -203,9 +203,9 @@ const DriverDescription& load_module(const std::filesystem::path& path, const Mo
     if (found->description_bytes != sizeof(DriverDescription) || found->description == nullptr)
         refuse(path, ErrorKind::unsupported, "its description of the driver has another layout",
                "build it with the headers and the compiler of this version of Outboard");
-    if (found->description->name != *expected.driver)
+    if (found->description->name != driver)
         refuse(path, ErrorKind::unsupported,
-               fmt::format("its note speaks of the driver {}, and it brings {}", *expected.driver,
+               fmt::format("its note speaks of the driver {}, and it brings {}", driver,
                            found->description->name));
     return *found->description;
 }

@@ -39,8 +39,8 @@ struct ModuleFile {
 ModuleFile open_module(const std::filesystem::path& path);
 
 /// Loads a module into this process, for good, and runs its constructors. In a sandbox
-/// (SandboxRules::driver_path) the file is the one that was opened before. Throws Error: it cannot be loaded,
-/// or is not what its note says.
-const DriverDescription& load_module(const std::filesystem::path& path, const ModuleDescription& expected);
+/// (SandboxRules::driver_path) the file is the one that was opened before. `driver` is the name that its note
+/// gives. Throws Error: it cannot be loaded, or is another driver.
+const DriverDescription& load_module(const std::filesystem::path& path, std::string_view driver);
 
 }  // namespace outboard

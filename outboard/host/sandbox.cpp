@@ -82,7 +82,9 @@ void set_limits(const SandboxRules& rules) {
     const SandboxLimits& limits = rules.limits;
     const std::string status = read_text("/proc/self/status");
     limit(RLIMIT_DATA, status_bytes(status, "VmData:") + limits.memory);
-    limit(RLIMIT_AS, status_bytes(status, "VmSize:") + limits.memory + limits.mappings + reserved_addresses);
+    const std::uint64_t addresses =
+        status_bytes(status, "VmSize:") + limits.memory + limits.mappings + reserved_addresses;
+    limit(RLIMIT_AS, addresses);
     limit(RLIMIT_NOFILE, descriptors_end() + limits.descriptors);
     limit(RLIMIT_MSGQUEUE, 0);
     limit(RLIMIT_RTPRIO, 0);
@@ -91,6 +93,8 @@ void set_limits(const SandboxRules& rules) {
         limit(RLIMIT_NPROC, *limits.tasks);
     if (limits.locked_memory)
         limit(RLIMIT_MEMLOCK, *limits.locked_memory, true);
+    else if (status_bytes(status, "VmLck:") != 0)
+        limit(RLIMIT_MEMLOCK, addresses, ::geteuid() == 0);
     if (!rules.core_dumps)
         limit(RLIMIT_CORE, 0);
 }

@@ -24,8 +24,8 @@ struct SandboxLimits {
     /// RLIMIT_NPROC: tasks of the user in all. It counts every process of the user, so it is for a user that
     /// has this process only. Nothing: as it is.
     std::optional<unsigned> tasks{};
-    /// RLIMIT_MEMLOCK: bytes locked in all, those before included. A process that locks what it will map
-    /// (mlockall) needs them for all of its address space. Nothing: as it is.
+    /// RLIMIT_MEMLOCK: bytes locked in all, those before included. Nothing: as it is; or all of the addresses
+    /// where memory is locked already, for a process that locks what it will map (mlockall) counts them all.
     std::optional<std::uint64_t> locked_memory{};
 };
 

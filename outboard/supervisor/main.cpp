@@ -1,5 +1,6 @@
 // outboardd: drives devices by hosts that may die.
 #include "outboard/base/error.hpp"
+#include "outboard/host/driver_table.hpp"
 #include "outboard/host/forward_progress.hpp"
 #include "outboard/host/stop_signals.hpp"
 #include "outboard/runtime/run_loop.hpp"
@@ -35,6 +36,9 @@ int main(int argc, char** argv) {
     app.failure_message(CLI::FailureMessage::simple);
     app.add_option("--config", configuration, "A TOML file, or a folder of them")->capture_default_str();
     app.add_option("--socket", options.socket, "Where it listens for orders")->capture_default_str();
+    std::string drivers = outboard::driver_folder();
+    app.add_option("--drivers", drivers, "Folder with further drivers, as modules (also OUTBOARD_DRIVERS)")
+        ->capture_default_str();
     app.add_option("--group", options.group, "The group that may give orders")->capture_default_str();
     app.add_flag("--leave-running", options.leave_running,
                  "At the end leave devices and hosts to the next outboardd, as when this one is killed");
@@ -46,6 +50,8 @@ int main(int argc, char** argv) {
             outboard::keep_descriptors(outboard::Fd(outboard::spawned_descriptor));
             return 0;
         }
+        for (const std::string& refused : outboard::add_driver_modules(drivers))
+            std::fprintf(stderr, "outboardd: %s\n", refused.c_str());
         options.configuration = outboard::read_configuration(configuration);
         find_programs(options);
         std::signal(SIGPIPE, SIG_IGN);

@@ -6,12 +6,16 @@
 #include "outboard/export/ublk/disk_control.hpp"
 #include "outboard/host/device_mark.hpp"
 #include "outboard/host/drain_disks.hpp"
+#include "outboard/host/driver_table.hpp"
 #include "outboard/host/left_behind.hpp"
+#include "outboard/host/module_file.hpp"
 #include "outboard/runtime/deadline.hpp"
+#include "outboard/supervisor/host_user.hpp"
 #include "outboard/supervisor/kept_state.hpp"
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <variant>
@@ -414,6 +418,26 @@ Task<void> ManagedDevice::find_left_behind() {
 
 // ---- what is said to a host ----
 
+namespace {
+
+/// The driver's file, when the driver for this device is a module. What a vfio-user device is only its host
+/// learns, so there a module has to be named.
+std::optional<ModuleFile> open_module_for(const DeviceSettings& settings) {
+    const auto known = known_drivers();
+    const KnownDriver* driver = nullptr;
+    if (!settings.driver.empty()) {
+        const auto named = std::ranges::find(known, settings.driver, &KnownDriver::name);
+        driver = named == known.end() ? nullptr : &*named;
+    } else if (settings.device.pci()) {
+        driver = find_driver(Inventory().device(*settings.device.pci()).identity);
+    }
+    if (driver == nullptr || driver->built_in != nullptr)
+        return std::nullopt;
+    return open_module(driver->file);
+}
+
+}  // namespace
+
 /// The next message, which has to be of this sort.
 template <class Message>
 Task<Message> ManagedDevice::next(HostProcess& host) {
@@ -461,10 +485,15 @@ Task<void> ManagedDevice::go_on(HostProcess& host) {
 Task<void> ManagedDevice::begin_service(HostProcess& host, bool recovering) {
     {
         const Fd descriptor = held_->descriptor();
+        const std::optional<ModuleFile> module = open_module_for(settings_);
+        const SandboxUser user = host_user();
         const unsigned processors = std::max(1U, std::thread::hardware_concurrency());
         host.send(
             Take{.device = settings_.device.text(),
-                 .driver = settings_.driver,
+                 .driver = module ? *module->description.driver : settings_.driver,
+                 .module = module ? module->path.string() : std::string(),
+                 .user = user.user,
+                 .group = user.group,
                  .disks = settings_.disks,
                  .queues = settings_.queues != 0 ? settings_.queues : static_cast<std::uint16_t>(processors),
                  .queue_depth = settings_.queue_depth,
@@ -472,7 +501,7 @@ Task<void> ManagedDevice::begin_service(HostProcess& host, bool recovering) {
                  .timeout_seconds = settings_.timeout_seconds,
                  .dma = settings_.dma,
                  .completion = settings_.completion},
-            descriptor.get());
+            descriptor.get(), module ? module->fd.get() : -1);
     }
     const bool had_arena = held_->arena().fd >= 0;
     if (had_arena)

@@ -116,7 +116,7 @@ TEST(DriverModule, SaysWhatTheDriverSays) {
 TEST(DriverModule, IsLoadedAndIsAnotherCopyOfTheDriver) {
     for (const DriverDescription* const driver : built_in_drivers()) {
         const ModuleFile module = open_module(module_path(std::string(driver->name)));
-        const DriverDescription& loaded = load_module(module.path, module.description);
+        const DriverDescription& loaded = load_module(module.path, *module.description.driver);
         EXPECT_NE(&loaded, driver);
         EXPECT_NE(loaded.start, driver->start);
         EXPECT_EQ(loaded.name, driver->name);

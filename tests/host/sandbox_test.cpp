@@ -82,7 +82,7 @@ void let_it_try(const Say& say, Start start) {
     rules.driver_file = module.fd.get();
     rules.driver_path = module.path;
     const DriverDescription* driver = nullptr;
-    enter_sandbox(rules, [&] { driver = &load_module(module.path, module.description); });
+    enter_sandbox(rules, [&] { driver = &load_module(module.path, *module.description.driver); });
     DriverOptions options;
     options.report = [&](std::string_view line) { say(std::string(line)); };
     const std::unique_ptr<Driver> started = loop.run(driver->start(device, loop, std::move(options)));
@@ -251,8 +251,7 @@ TEST(SandboxRules, ADriverThatIsNotThere) {
     const Testimony testimony = in_child([](const Say&) {
         test::become_ordinary();
         SandboxRules rules = test::rules_for(Start::ordinary_user);
-        const ModuleDescription expected{.driver = std::make_unique<const std::string>("x"), .devices = {}};
-        enter_sandbox(rules, [&] { load_module("/nowhere/liboutboard-driver-x.so", expected); });
+        enter_sandbox(rules, [&] { load_module("/nowhere/liboutboard-driver-x.so", "x"); });
     });
     EXPECT_THAT(testimony.lines,
                 Contains(HasSubstr("it cannot be loaded: /nowhere/liboutboard-driver-x.so")));

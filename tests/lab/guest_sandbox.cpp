@@ -56,7 +56,7 @@ struct Hosted {
         rules.driver_file = module.fd.get();
         rules.driver_path = module.path;
         const DriverDescription* driver = nullptr;
-        enter_sandbox(rules, [&] { driver = &load_module(module.path, module.description); });
+        enter_sandbox(rules, [&] { driver = &load_module(module.path, *module.description.driver); });
         return *driver;
     }
 

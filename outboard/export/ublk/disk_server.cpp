@@ -23,7 +23,8 @@ Task<void> DiskServer::start() {
                                                                .number = number,
                                                                .stable_writes = setup_.stable_writes,
                                                                .path = disk_path(setup_.info.device_id),
-                                                               .prepare_thread = setup_.prepare_thread}));
+                                                               .prepare_thread = setup_.prepare_thread,
+                                                               .rings = setup_.rings}));
         try {
             queues_.back()->start(setup_.info.queues > 1);
         } catch (...) {

@@ -22,6 +22,7 @@ struct DiskServerSetup {
     bool stable_writes = false;  ///< a write is on stable storage when it ends: users send no flushes
     /// Called first on each thread that serves a queue, where there are several; may be empty.
     std::function<void()> prepare_thread;
+    RingStock* rings = nullptr;  ///< where these threads take their rings; none: they make them
 };
 
 /// One disk at work behind one ublk device. Made, used and destroyed on the thread of its loop, that of the

@@ -53,6 +53,7 @@ void QueueService::start(bool on_own_thread) {
     };
     thread_.emplace(
         body, LoopThreadOptions{.name = fmt::format("ublk{} queue {}", setup_.info.device_id, setup_.number),
+                                .loop = {.stock = setup_.rings},
                                 .at_end = [this] { ended(); }});
 }
 

@@ -30,6 +30,7 @@ class QueueService {
         bool stable_writes = false;
         std::string path;                      ///< of the disk, for messages
         std::function<void()> prepare_thread;  ///< called first on a thread of its own; may be empty
+        RingStock* rings = nullptr;  ///< where a thread of its own takes its ring; none: it makes one
     };
 
     /// Takes the buffers of all tags from the disk's arena. Throws Error.

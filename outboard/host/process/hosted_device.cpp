@@ -11,12 +11,15 @@
 #include "outboard/host/forward_progress.hpp"
 #include "outboard/host/protocol/inbox.hpp"
 #include "outboard/host/protocol/messages.hpp"
+#include "outboard/host/sandbox.hpp"
+#include "outboard/runtime/ring_stock.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <exception>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,6 +27,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <sys/sysinfo.h>
 
 namespace outboard {
 
@@ -31,15 +35,20 @@ namespace {
 
 using namespace hosting;
 
-/// Throws Error unless exactly one descriptor came along.
+/// Throws Error unless exactly so many descriptors came along.
+void require_descriptors(const Packet& packet, std::size_t count) {
+    if (packet.descriptors.size() != count)
+        throw Error({.kind = ErrorKind::failed,
+                     .action = "understand",
+                     .subject = "a message of the supervisor",
+                     .cause = fmt::format("it brought {} descriptors instead of {}",
+                                          packet.descriptors.size(), count),
+                     .remedy = {}});
+}
+
 Fd only_descriptor(Packet& packet) {
-    if (packet.descriptors.size() == 1)
-        return std::move(packet.descriptors.front());
-    throw Error({.kind = ErrorKind::failed,
-                 .action = "understand",
-                 .subject = "a message of the supervisor",
-                 .cause = fmt::format("it brought {} descriptors instead of one", packet.descriptors.size()),
-                 .remedy = {}});
+    require_descriptors(packet, 1);
+    return std::move(packet.descriptors.front());
 }
 
 [[noreturn]] void throw_out_of_turn() {
@@ -66,7 +75,8 @@ class HostedDevice {
 
     Task<void> live();
     template <class Message>
-    Task<std::pair<Message, Fd>> next();
+    Task<std::pair<Message, Packet>> next();
+    void enter(const Packet& taken);
     void open_device(Fd descriptor);
     const DriverDescription& choose_driver() const;
     DriverOptions driver_options(const DriverDescription& description);
@@ -81,7 +91,9 @@ class HostedDevice {
 
     RunLoop* loop_;
     Take take_;
-    vfio::GrantedSpace* space_ = nullptr;  ///< of a VFIO device
+    std::optional<RingStock> rings_;             ///< for the threads of the disks' queues
+    const DriverDescription* module_ = nullptr;  ///< of the module, where the driver is one
+    vfio::GrantedSpace* space_ = nullptr;        ///< of a VFIO device
     std::unique_ptr<Device> device_;
     std::unique_ptr<Driver> driver_;
     std::map<unsigned, std::unique_ptr<ublk::DiskServer>> servers_;
@@ -141,10 +153,12 @@ Task<void> HostedDevice::run() {
 
 Task<void> HostedDevice::live() {
     send(Hello{});
-    Task<std::pair<Take, Fd>> taking = next<Take>();
-    auto [take, descriptor] = co_await std::move(taking);
+    Task<std::pair<Take, Packet>> taking = next<Take>();
+    auto [take, taken] = co_await std::move(taking);
     take_ = std::move(take);
-    open_device(std::move(descriptor));
+    require_descriptors(taken, take_.module.empty() ? 1 : 2);
+    enter(taken);
+    open_device(std::move(taken.descriptors.front()));
     const DriverDescription& description = choose_driver();
     DriverOptions options = driver_options(description);
     const std::uint64_t needed = bytes_needed(description, options);
@@ -152,8 +166,9 @@ Task<void> HostedDevice::live() {
                .bytes = needed,
                .address_bits = description.dma_address_bits});
 
-    Task<std::pair<Arena, Fd>> granting = next<Arena>();
-    auto [arena, memory] = co_await std::move(granting);
+    Task<std::pair<Arena, Packet>> granting = next<Arena>();
+    auto [arena, granted] = co_await std::move(granting);
+    Fd memory = only_descriptor(granted);
     if (arena.bytes == 0)
         throw_out_of_turn();
     if (space_)
@@ -166,16 +181,45 @@ Task<void> HostedDevice::live() {
     co_await std::move(serving);
 }
 
-/// The next message, which is one of this sort with its descriptor.
+/// The next message, which is one of this sort, with the packet that brought it.
 template <class Message>
-Task<std::pair<Message, Fd>> HostedDevice::next() {
+Task<std::pair<Message, Packet>> HostedDevice::next() {
     Task<Packet> coming = inbox_.next();
     Packet packet = co_await std::move(coming);
     ToHost message = decode_to_host(packet.text);
     auto* const wanted = std::get_if<Message>(&message);
     if (!wanted)
         throw_out_of_turn();
-    co_return std::pair<Message, Fd>(std::move(*wanted), only_descriptor(packet));
+    co_return std::pair<Message, Packet>(std::move(*wanted), std::move(packet));
+}
+
+/// From here on this process has no rights, and the driver's code may come.
+void HostedDevice::enter(const Packet& taken) {
+    constexpr std::uint64_t memory_of_thread = std::uint64_t{16} << 20;  // its stack, and a heap
+    // The kernel makes a queue for each processor at most.
+    const unsigned queues = std::min<unsigned>(take_.queues, static_cast<unsigned>(::get_nprocs_conf()));
+    const auto threads = static_cast<unsigned>(queues * std::max<std::size_t>(1, take_.disks.size()));
+    // A disk whose service ended may be served once more.
+    rings_.emplace(2 * threads, RingStockOptions{.provided_buffers = true});
+    SandboxRules rules;
+    if (take_.user != 0)
+        rules.user = SandboxUser{.user = take_.user, .group = take_.group};
+    rules.limits.memory += threads * memory_of_thread;
+    rules.limits.mappings = std::uint64_t{16} << 30;  // how large arena and registers are turns out later
+    rules.limits.descriptors += 8 * threads;
+    rules.sockets = {inbox_.socket().fd()};
+    if (take_.device.starts_with(DeviceName::vfio_user_prefix))
+        rules.sockets.push_back(taken.descriptors.front().get());
+    if (!take_.module.empty()) {
+        rules.driver_file = taken.descriptors.back().get();
+        rules.driver_path = take_.module;
+    }
+    const SandboxReport report = enter_sandbox(rules, [&] {
+        if (!take_.module.empty())
+            module_ = &load_module(take_.module, take_.driver);
+    });
+    for (const std::string& absent : report.absent)
+        this->report("its sandbox is without " + absent);
 }
 
 void HostedDevice::open_device(Fd descriptor) {
@@ -191,6 +235,8 @@ void HostedDevice::open_device(Fd descriptor) {
 }
 
 const DriverDescription& HostedDevice::choose_driver() const {
+    if (module_)
+        return *module_;
     return load_driver(require_driver(take_.device, device_->config().identity(), take_.driver));
 }
 
@@ -271,7 +317,8 @@ Task<void> HostedDevice::serve_disk(Serve order, Fd file) {
                                                 ublk::DiskServerSetup{.file = std::move(file),
                                                                       .info = info,
                                                                       .stable_writes = order.stable_writes,
-                                                                      .prepare_thread = secure_thread});
+                                                                      .prepare_thread = secure_thread,
+                                                                      .rings = &*rings_});
     Task<void> starting = server->start();
     co_await std::move(starting);
     send(Serving{.disk = order.disk});

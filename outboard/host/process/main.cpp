@@ -4,6 +4,7 @@
 #include "outboard/base/packet_socket.hpp"
 #include "outboard/host/forward_progress.hpp"
 #include "outboard/host/process/hosted_device.hpp"
+#include "outboard/runtime/ring_stock.hpp"
 #include "outboard/runtime/run_loop.hpp"
 #include "outboard/runtime/task.hpp"
 
@@ -39,7 +40,9 @@ int main() {
             tell(warning);
         for (const std::string& warning : outboard::secure_forward_progress())
             tell(warning);
-        outboard::RunLoop loop;
+        // It goes into the sandbox with the others.
+        outboard::RingStock ring(1, {.provided_buffers = true});
+        outboard::RunLoop loop({.stock = &ring});
         loop.run(outboard::host_device(loop, outboard::PacketSocket(outboard::Fd(supervisor_socket))));
         return 0;
     } catch (const outboard::Cancelled&) {

@@ -57,10 +57,17 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Report, line)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Failed, kind, action, subject, cause, remedy)
 
 static void to_json(json& document, const Take& take) {
-    document = {
-        {"device", take.device}, {"driver", take.driver},           {"disks", take.disks},
-        {"queues", take.queues}, {"queue_depth", take.queue_depth}, {"timeout_seconds", take.timeout_seconds},
-        {"dma", take.dma},       {"completion", take.completion}};
+    document = {{"device", take.device},
+                {"driver", take.driver},
+                {"disks", take.disks},
+                {"module", take.module},
+                {"user", take.user},
+                {"group", take.group},
+                {"queues", take.queues},
+                {"queue_depth", take.queue_depth},
+                {"timeout_seconds", take.timeout_seconds},
+                {"dma", take.dma},
+                {"completion", take.completion}};
     if (take.write_cache)
         document["write_cache"] = *take.write_cache;
 }
@@ -68,6 +75,9 @@ static void to_json(json& document, const Take& take) {
 static void from_json(const json& document, Take& take) {
     document.at("device").get_to(take.device);
     document.at("driver").get_to(take.driver);
+    document.at("module").get_to(take.module);
+    document.at("user").get_to(take.user);
+    document.at("group").get_to(take.group);
     document.at("disks").get_to(take.disks);
     document.at("queues").get_to(take.queues);
     document.at("queue_depth").get_to(take.queue_depth);

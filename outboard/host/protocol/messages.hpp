@@ -22,10 +22,13 @@ inline constexpr unsigned protocol_version = 1;
 // ---- supervisor to host ----
 
 /// Which device to drive, and how. Descriptor: that of a VFIO device, or a socket connected to a vfio-user
-/// server.
+/// server; then that of the module's file, where the driver is one.
 struct Take {
-    std::string device;  ///< what messages call it: a full BDF, or vfio-user:PATH
-    std::string driver;  ///< its name; empty: whichever knows the device
+    std::string device;       ///< what messages call it: a full BDF, or vfio-user:PATH
+    std::string driver;       ///< its name; empty: whichever knows the device
+    std::string module;       ///< the path of its module; empty: it is built in
+    std::uint32_t user = 0;   ///< who the host is to be from then on; 0: who it is
+    std::uint32_t group = 0;  ///<
     std::vector<unsigned> disks{0};
     std::uint16_t queues = 1;  ///< of each disk, as far as the driver makes several
     std::uint16_t queue_depth = 32;

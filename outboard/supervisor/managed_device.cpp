@@ -158,8 +158,10 @@ Task<void> ManagedDevice::stop(bool force) {
 void ManagedDevice::replace_host(const std::string& driver) {
     if (state_ != ManagedState::running)
         return;
-    if (!driver.empty() && driver != settings_.driver)
+    if (!driver.empty() && driver != settings_.driver) {
         driver_before_ = std::exchange(settings_.driver, driver);
+        spare_.reset();  // the driver before may be loaded in it
+    }
     replacing_ = "replaced on request";
     set_state(ManagedState::recovering);
     host_->kill();
@@ -236,10 +238,15 @@ Task<void> ManagedDevice::hold() {
 /// Lets a host drive the device until it ends; returns why it did.
 Task<std::string> ManagedDevice::attend() {
     const bool adopted = static_cast<bool>(adopted_);
-    if (adopted)
-        host_ = std::move(adopted_);
-    else
-        host_ = spare_ && spare_->alive() ? std::move(spare_) : make_host();
+    try {
+        if (adopted)
+            host_ = std::move(adopted_);
+        else
+            host_ = spare_ && spare_->alive() ? std::move(spare_) : make_host();
+    } catch (const Error& error) {
+        host_ended_ = Clock::now();
+        co_return error.what();
+    }
     HostProcess& host = *host_;
     std::string failure;
     bool left = false;
@@ -341,9 +348,48 @@ bool ManagedDevice::hear(const Packet& packet) {
     return false;
 }
 
+namespace {
+
+/// The driver's file, when the driver for this device is a module. What a vfio-user device is only its host
+/// learns, so there a module has to be named.
+std::optional<ModuleFile> open_module_for(const DeviceSettings& settings) {
+    const auto known = known_drivers();
+    const KnownDriver* driver = nullptr;
+    if (!settings.driver.empty()) {
+        const auto named = std::ranges::find(known, settings.driver, &KnownDriver::name);
+        driver = named == known.end() ? nullptr : &*named;
+    } else if (settings.device.pci()) {
+        driver = find_driver(Inventory().device(*settings.device.pci()).identity);
+    }
+    if (driver == nullptr || driver->built_in != nullptr)
+        return std::nullopt;
+    return open_module(driver->file);
+}
+
+/// Of each disk.
+std::uint16_t queues_wanted(const DeviceSettings& settings) {
+    if (settings.queues != 0)
+        return settings.queues;
+    return static_cast<std::uint16_t>(std::max(1U, std::thread::hardware_concurrency()));
+}
+
+}  // namespace
+
+/// A process in its sandbox, with the driver's module if it is one.
 std::unique_ptr<HostProcess> ManagedDevice::make_host() {
-    return std::make_unique<HostProcess>(environment_.loop, environment_.host_program,
-                                         [this](const Packet& packet) { return hear(packet); });
+    const std::optional<ModuleFile> module = open_module_for(settings_);
+    const SandboxUser user = host_user();
+    auto host = std::make_unique<HostProcess>(environment_.loop, environment_.host_program,
+                                              [this](const Packet& packet) { return hear(packet); });
+    host->send(Enter{.module = module ? module->path.string() : std::string(),
+                     .driver = module ? *module->description.driver : std::string(),
+                     .user = user.user,
+                     .group = user.group,
+                     .disks = static_cast<unsigned>(settings_.disks.size()),
+                     .queues = queues_wanted(settings_),
+                     .device_socket = !settings_.device.pci()},
+               module ? module->fd.get() : -1);
+    return host;
 }
 
 /// A process that is there already when the one at work dies.
@@ -451,26 +497,6 @@ Task<void> ManagedDevice::find_left_behind() {
 
 // ---- what is said to a host ----
 
-namespace {
-
-/// The driver's file, when the driver for this device is a module. What a vfio-user device is only its host
-/// learns, so there a module has to be named.
-std::optional<ModuleFile> open_module_for(const DeviceSettings& settings) {
-    const auto known = known_drivers();
-    const KnownDriver* driver = nullptr;
-    if (!settings.driver.empty()) {
-        const auto named = std::ranges::find(known, settings.driver, &KnownDriver::name);
-        driver = named == known.end() ? nullptr : &*named;
-    } else if (settings.device.pci()) {
-        driver = find_driver(Inventory().device(*settings.device.pci()).identity);
-    }
-    if (driver == nullptr || driver->built_in != nullptr)
-        return std::nullopt;
-    return open_module(driver->file);
-}
-
-}  // namespace
-
 /// The next message, which has to be of this sort.
 template <class Message>
 Task<Message> ManagedDevice::next(HostProcess& host) {
@@ -518,23 +544,16 @@ Task<void> ManagedDevice::go_on(HostProcess& host) {
 Task<void> ManagedDevice::begin_service(HostProcess& host, bool recovering) {
     {
         const Fd descriptor = held_->descriptor();
-        const std::optional<ModuleFile> module = open_module_for(settings_);
-        const SandboxUser user = host_user();
-        const unsigned processors = std::max(1U, std::thread::hardware_concurrency());
-        host.send(
-            Take{.device = settings_.device.text(),
-                 .driver = module ? *module->description.driver : settings_.driver,
-                 .module = module ? module->path.string() : std::string(),
-                 .user = user.user,
-                 .group = user.group,
-                 .disks = settings_.disks,
-                 .queues = settings_.queues != 0 ? settings_.queues : static_cast<std::uint16_t>(processors),
-                 .queue_depth = settings_.queue_depth,
-                 .write_cache = settings_.write_cache,
-                 .timeout_seconds = settings_.timeout_seconds,
-                 .dma = settings_.dma,
-                 .completion = settings_.completion},
-            descriptor.get(), module ? module->fd.get() : -1);
+        host.send(Take{.device = settings_.device.text(),
+                       .driver = settings_.driver,
+                       .disks = settings_.disks,
+                       .queues = queues_wanted(settings_),
+                       .queue_depth = settings_.queue_depth,
+                       .write_cache = settings_.write_cache,
+                       .timeout_seconds = settings_.timeout_seconds,
+                       .dma = settings_.dma,
+                       .completion = settings_.completion},
+                  descriptor.get());
     }
     const bool had_arena = held_->arena().fd >= 0;
     if (had_arena) {
@@ -629,9 +648,7 @@ Task<void> ManagedDevice::make_disks(HostProcess& host, const hosting::Disks& di
         wish.disk.disk = static_cast<std::uint8_t>(settings_.disks[i]);
         wish.disk.identity = ublk::identity_of(disk.info.model, disk.info.serial);
         const std::size_t share = std::max<std::size_t>(1, disk.info.max_queues / disks.disks.size());
-        const std::size_t wanted =
-            settings_.queues != 0 ? settings_.queues : std::max(1U, std::thread::hardware_concurrency());
-        wish.queues = static_cast<std::uint16_t>(std::min(share, wanted));
+        wish.queues = static_cast<std::uint16_t>(std::min<std::size_t>(share, queues_wanted(settings_)));
         Task<ublk::DeviceInfo> making = ublk::make_device(environment_.control(), disk.info, wish);
         const ublk::DeviceInfo info = co_await std::move(making);
         exports_.push_back({.disk = settings_.disks[i], .info = info, .stable_writes = false});

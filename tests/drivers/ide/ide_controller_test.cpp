@@ -533,7 +533,7 @@ TEST_F(IdeController, ADeviceThatDoesNotComeBackFromAResetEndsEverything) {
     plug();
     fake->add_disk(0, 0);
     ide::EngineOptions engine_options;
-    engine_options.limits = {.command = 20ms, .reset = 50ms};
+    engine_options.limits = {.command = 100ms, .reset = 500ms};
     engine_options.report = options.report;
     const ide::ChannelWindows windows{.command = device().region(RegionIndex::bar0).block<8>(),
                                       .control = device().region(RegionIndex::bar1).block<1>(),

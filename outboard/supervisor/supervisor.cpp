@@ -1,6 +1,7 @@
 #include "outboard/supervisor/supervisor.hpp"
 
 #include "outboard/backend/device_name.hpp"
+#include "outboard/backend/pci/inventory.hpp"
 #include "outboard/base/error.hpp"
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <poll.h>
 
 namespace outboard {
 
@@ -73,6 +75,9 @@ Task<nlohmann::json> Supervisor::obey(Request request) {
     if (request.order == Order::start) {
         const DeviceName name = DeviceName::parse(request.device);
         const auto known = devices_.find(name.text());
+        if (name.pci() && !HeldDevice::in_machine(name))
+            // Says so, and how devices are found.
+            static_cast<void>(Inventory().device(*name.pci()));
         DeviceSettings settings;
         settings.device = name;
         Entry& entry = known != devices_.end() ? known->second : add(std::move(settings));
@@ -112,6 +117,7 @@ Task<nlohmann::json> Supervisor::obey(Request request) {
 Task<void> Supervisor::run(StopSignals& signals) {
     for (const std::string& problem : options_.configuration.problems)
         std::fprintf(stderr, "outboardd: %s\n", problem.c_str());
+    follow();
     go_on();
     for (const auto& [name, entry] : devices_)
         entry.device->start();
@@ -124,6 +130,71 @@ Task<void> Supervisor::run(StopSignals& signals) {
     co_await std::move(stopping);
     if (keeper_)
         keeper_->dismiss();
+}
+
+// ---- what the kernel tells ----
+
+/// Begins to listen, before anything is looked at, so that nothing is missed.
+void Supervisor::follow() {
+    try {
+        events_.emplace();
+        following_devices_ = follow_devices();
+        following_devices_.start();
+    } catch (const Error& error) {
+        std::fprintf(stderr, "outboardd: %s; devices that are plugged in are not noticed\n", error.what());
+    }
+    try {
+        faults_.emplace();
+        following_faults_ = follow_faults();
+        following_faults_.start();
+    } catch (const Error& error) {
+        std::fprintf(stderr, "outboardd: %s; no device is put into quarantine\n", error.what());
+    }
+}
+
+ManagedDevice* Supervisor::at(const PciAddress& address) {
+    const auto found = devices_.find(address.text());
+    return found != devices_.end() ? found->second.device.get() : nullptr;
+}
+
+Task<void> Supervisor::follow_devices() {
+    for (;;) {
+        const int ready = co_await loop_->poll(events_->fd(), POLLIN);
+        if (ready < 0)
+            co_return;
+        const std::optional<std::vector<DeviceEvent>> events = events_->take();
+        if (!events)
+            look_around();
+        else
+            for (const DeviceEvent& event : *events)
+                if (ManagedDevice* const device = at(event.device))
+                    event.plugged ? device->plugged() : device->unplugged();
+    }
+}
+
+/// In place of events that were lost.
+void Supervisor::look_around() {
+    for (auto& [name, entry] : devices_)
+        if (HeldDevice::in_machine(entry.device->settings().device))
+            entry.device->plugged();
+        else
+            entry.device->unplugged();
+}
+
+Task<void> Supervisor::follow_faults() {
+    for (;;) {
+        const int ready = co_await loop_->poll(faults_->fd(), POLLIN);
+        if (ready < 0)
+            co_return;
+        try {
+            for (const IommuFault& fault : faults_->take())
+                if (ManagedDevice* const device = at(fault.device))
+                    device->quarantine(fault);
+        } catch (const Error& error) {
+            std::fprintf(stderr, "outboardd: %s; no device is put into quarantine any more\n", error.what());
+            co_return;
+        }
+    }
 }
 
 /// Takes over what another supervisor held, and adds what the configuration names.
@@ -150,6 +221,9 @@ void Supervisor::go_on() {
 Task<void> Supervisor::stop_all(StopSignals& signals) {
     bool force = false;
     for (auto& [name, entry] : devices_) {
+        // Nobody gets it from us.
+        if (entry.device->status().state == ManagedState::quarantined)
+            continue;
         for (bool told = false;;) {
             std::string obstacle;
             try {

@@ -1,6 +1,7 @@
 // outboardd: devices and their hosts, watched by one process.
 #pragma once
 
+#include "outboard/backend/pci/iommu_faults.hpp"
 #include "outboard/export/ublk/control.hpp"
 #include "outboard/host/stop_signals.hpp"
 #include "outboard/runtime/run_loop.hpp"
@@ -9,6 +10,7 @@
 #include "outboard/supervisor/control_protocol.hpp"
 #include "outboard/supervisor/control_server.hpp"
 #include "outboard/supervisor/descriptor_keeper.hpp"
+#include "outboard/supervisor/device_events.hpp"
 #include "outboard/supervisor/managed_device.hpp"
 
 #include <deque>
@@ -60,14 +62,23 @@ class Supervisor {
     Entry& add(DeviceSettings settings);
     Entry& find(const std::string& name);
     void go_on();
+    void follow();
     void log(Entry& entry, const std::string& device, std::string_view line);
     Task<void> stop_all(StopSignals& signals);
+    Task<void> follow_devices();
+    Task<void> follow_faults();
+    void look_around();
+    ManagedDevice* at(const PciAddress& address);
 
     RunLoop* loop_;
     SupervisorOptions options_;
     std::optional<ublk::Control> control_;
     std::optional<DescriptorKeeper> keeper_;
     std::map<std::string, Entry> devices_;
+    std::optional<DeviceEvents> events_;
+    std::optional<IommuFaultWatch> faults_;
+    Task<void> following_devices_;
+    Task<void> following_faults_;
     ControlServer server_;
 };
 

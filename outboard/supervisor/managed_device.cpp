@@ -205,6 +205,8 @@ Task<void> ManagedDevice::hold() {
         serving_since_ = TimePoint::max();
         Task<std::string> attending = attend();
         const std::string failure = co_await std::move(attending);
+        if (!finished_ && !taken_away_ && !held_->present())
+            give_back();
         held_->quiet();
         if (stop_wanted_ || finished_)
             co_return;
@@ -326,6 +328,7 @@ Task<void> ManagedDevice::keep_pulse(HostProcess& host) {
     // Answers to what an earlier supervisor sent have lower numbers.
     const std::uint64_t first = microseconds(Clock::now().time_since_epoch());
     last_pong_ = first - 1;
+    unsigned absences = 0;
     for (std::uint64_t number = first;; ++number) {
         try {
             host.send(Ping{.number = number});
@@ -333,6 +336,10 @@ Task<void> ManagedDevice::keep_pulse(HostProcess& host) {
             // Its end, which others see as well; or it reads nothing, which the next lines find.
         }
         co_await environment_.loop.sleep_for(interval);
+        // One that is being reset may look as if it was gone for a moment.
+        absences = held_->present() ? 0 : absences + 1;
+        if (absences == 2 && !taken_away_)
+            give_back();
         if (number - last_pong_ < 4)
             continue;
         replacing_.clear();

@@ -3,6 +3,9 @@
 #include "outboard/backend/device_name.hpp"
 #include "outboard/backend/pci/inventory.hpp"
 #include "outboard/base/error.hpp"
+#include "outboard/runtime/deadline.hpp"
+#include "outboard/supervisor/keeper_process.hpp"
+#include "outboard/supervisor/service_store.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -20,6 +23,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kept_lines = 200;
+/// A device that fails again and again does not keep others waiting for longer.
+constexpr Duration longest_announced = 60s;
 
 }  // namespace
 
@@ -41,7 +46,7 @@ Supervisor::Entry& Supervisor::add(DeviceSettings settings) {
         },
         .host_program = options_.host_program,
         .log = [this, &entry, name](std::string_view line) { log(entry, name, line); },
-        .keeper = keeper_ ? &*keeper_ : nullptr};
+        .keeper = keeper_.get()};
     entry.device = std::make_unique<ManagedDevice>(std::move(environment), std::move(settings));
     return entry;
 }
@@ -62,6 +67,7 @@ void Supervisor::log(Entry& entry, const std::string& device, std::string_view l
     entry.lines.emplace_back(line);
     if (entry.lines.size() > kept_lines)
         entry.lines.pop_front();
+    tell_status();
 }
 
 Task<nlohmann::json> Supervisor::obey(Request request) {
@@ -120,9 +126,15 @@ Task<void> Supervisor::run(StopSignals& signals) {
     follow();
     go_on();
     for (const auto& [name, entry] : devices_)
-        entry.device->start();
+        if (entry.device->status().state == ManagedState::stopped)
+            entry.device->start();
+    announcing_ = announce();
+    announcing_.start();
+    watchdog_ = feed_watchdog();
+    watchdog_.start();
     Task<void> signal = signals.next(*loop_);
     co_await std::move(signal);
+    options_.service->stopping();
     if (options_.leave_running)
         // Everything stays open in the keeper, and nothing is told to end.
         std::_Exit(0);
@@ -130,6 +142,44 @@ Task<void> Supervisor::run(StopSignals& signals) {
     co_await std::move(stopping);
     if (keeper_)
         keeper_->dismiss();
+}
+
+// ---- what the service manager is told ----
+
+/// Who waits for this service finds the disks of its devices.
+Task<void> Supervisor::announce() {
+    const auto settled = [this] {
+        return std::ranges::none_of(devices_, [](const auto& one) {
+            const ManagedState state = one.second.device->status().state;
+            return state == ManagedState::starting || state == ManagedState::recovering;
+        });
+    };
+    const TimePoint deadline = later(Clock::now(), longest_announced);
+    while (!settled() && Clock::now() < deadline)
+        co_await loop_->sleep_for(20ms);
+    tell_status();
+    options_.service->ready();
+}
+
+/// The loop turns: nothing more is needed for this service to be well.
+Task<void> Supervisor::feed_watchdog() {
+    const std::optional<Duration> interval = options_.service->watchdog();
+    while (interval) {
+        options_.service->alive();
+        co_await loop_->sleep_for(*interval / 3);
+    }
+}
+
+void Supervisor::tell_status() {
+    std::map<std::string_view, unsigned> states;
+    for (const auto& [name, entry] : devices_)
+        if (entry.device)
+            ++states[to_string(entry.device->status().state)];
+    std::string line = fmt::format("{} devices", devices_.size());
+    for (const char* separator = ": "; const auto& [state, count] : states)
+        line += fmt::format("{}{} {}", std::exchange(separator, ", "), count, state);
+    if (line != said_)
+        options_.service->status(said_ = std::move(line));
 }
 
 // ---- what the kernel tells ----
@@ -201,7 +251,11 @@ Task<void> Supervisor::follow_faults() {
 void Supervisor::go_on() {
     std::vector<KeptEntry> kept;
     try {
-        keeper_.emplace(options_.socket.string() + ".keep", options_.own_program);
+        if (options_.service->keeps_descriptors())
+            keeper_ = std::make_unique<ServiceStore>(*options_.service);
+        else
+            keeper_ =
+                std::make_unique<KeeperProcess>(options_.socket.string() + ".keep", options_.own_program);
         kept = keeper_->list();
     } catch (const Error& error) {
         std::fprintf(stderr, "outboardd: %s; if this process is killed the next one cannot go on\n",

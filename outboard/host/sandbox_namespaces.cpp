@@ -4,9 +4,14 @@
 #include "outboard/host/sandbox_parts.hpp"
 
 #include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <ranges>
 #include <string>
+#include <vector>
 
 #include <fcntl.h>
+#include <mntent.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
@@ -19,10 +24,26 @@ namespace {
 /// Any directory that is always there: the empty file system lies over it until it is the root.
 constexpr const char* mount_point = "/proc";
 
+/// Lets go of all that is mounted below the root. A file system that somebody unmounts would stay in use for
+/// as long as this process had it; one that stays all the same is one that cannot go from under this process.
+void unmount_all() {
+    std::vector<std::string> mounted;
+    if (const std::unique_ptr<FILE, int (*)(FILE*)> table(::setmntent("/proc/self/mounts", "re"),
+                                                          ::endmntent);
+        table != nullptr)
+        while (const mntent* const entry = ::getmntent(table.get()))
+            mounted.emplace_back(entry->mnt_dir);
+    for (const std::string& path : mounted | std::views::reverse)
+        if (path != "/")
+            ::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+}
+
 /// Makes an empty file system the root. 0 or an errno value.
 int empty_root() {
-    if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-        ::mount("outboard", mount_point, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+        return errno;
+    unmount_all();
+    if (::mount("outboard", mount_point, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
                 "size=4k,nr_inodes=2,mode=0555") != 0 ||
         ::chdir(mount_point) != 0)
         return errno;

@@ -31,6 +31,20 @@ std::uint64_t microseconds(Duration duration) {
         std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
 }
 
+/// Why a host ended, when it came to say so.
+std::string last_words(HostProcess& host) {
+    for (const Packet& packet : host.inbox().drain()) {
+        try {
+            const FromHost message = decode_from_host(packet.text);
+            if (const auto* const failed = std::get_if<Failed>(&message))
+                return error_of(*failed).what();
+        } catch (const Error&) {
+            continue;
+        }
+    }
+    return {};
+}
+
 }  // namespace
 
 const char* to_string(ManagedState state) noexcept {
@@ -274,6 +288,7 @@ Task<std::string> ManagedDevice::attend() {
         host_ = spare_ && spare_->alive() ? std::move(spare_) : make_host();
     HostProcess& host = *host_;
     std::string failure;
+    bool left = false;
     finished_ = false;
     {
         Task<void> conversation = adopted ? go_on(host) : converse(host);
@@ -285,22 +300,19 @@ Task<std::string> ManagedDevice::attend() {
             co_await std::move(conversation);
             finished_ = true;
         } catch (const Cancelled&) {
-            // Its process has ended.
-            failure.clear();
+            left = true;
         } catch (const Error& error) {
-            // When it closes its end the reason comes in a moment.
-            if (error.kind() != ErrorKind::not_found || said_why_)
+            left = error.kind() == ErrorKind::not_found && !said_why_;
+            if (!left)
                 failure = error.what();
         }
     }
     said_why_ = false;
-    if (!finished_)
-        host.kill();
-    const std::string what = fmt::format("the end of process {}", host.pid());
-    Task<void> ending = host.ended();
-    Task<void> limited = with_deadline(environment_.loop, std::move(ending), 60s, what);
-    co_await std::move(limited);
+    Task<void> leave = see_off(host, finished_ || left);
+    co_await std::move(leave);
     host_ended_ = Clock::now();
+    if (left)
+        failure = last_words(host);
     const std::string how = host.how_it_ended();
     if (std::exchange(device_error_, false))
         failure = fmt::format("the device reported an error (PCI Express AER): process {} was ended for it",
@@ -313,6 +325,27 @@ Task<std::string> ManagedDevice::attend() {
         failure = fmt::format("process {} ended: {}", host.pid(), how);
     host_.reset();
     co_return failure;
+}
+
+/// Waits for the end of a process, and sees to it: one that has closed its socket ends of itself as a rule,
+/// and then how it did is worth knowing.
+Task<void> ManagedDevice::see_off(HostProcess& host, bool leaves) {
+    constexpr Duration for_itself = 1s;
+    const std::string what = fmt::format("the end of process {}", host.pid());
+    if (leaves) {
+        try {
+            Task<void> ending = host.ended();
+            Task<void> limited = with_deadline(environment_.loop, std::move(ending), for_itself, what);
+            co_await std::move(limited);
+            co_return;
+        } catch (const Error&) {
+            // It has had its time.
+        }
+    }
+    host.kill();
+    Task<void> ending = host.ended();
+    Task<void> limited = with_deadline(environment_.loop, std::move(ending), 60s, what);
+    co_await std::move(limited);
 }
 
 /// Ends the conversation when the process has ended.

@@ -115,6 +115,7 @@ class ManagedDevice {
     void forget();
     Task<void> hold();
     Task<std::string> attend();
+    Task<void> see_off(HostProcess& host, bool leaves);
     Task<void> watch(HostProcess& host, Task<void>& conversation);
     Task<void> keep_pulse(HostProcess& host);
     Task<void> converse(HostProcess& host);

@@ -128,12 +128,13 @@ Task<void> ManagedDevice::begin_service(HostProcess& host, bool recovering) {
             descriptor.get(), module ? module->fd.get() : -1);
     }
     const bool had_arena = held_->arena().fd >= 0;
-    if (had_arena)
+    if (had_arena) {
         send_arena(host);
-    if (recovering) {
-        // The device is reset meanwhile.
-        Task<void> handing = hand_over_disks(host);
-        co_await std::move(handing);
+        if (recovering) {
+            // The device is reset meanwhile.
+            Task<void> handing = hand_over_disks(host);
+            co_await std::move(handing);
+        }
     }
     Task<Hello> greeting = next<Hello>(host);
     const Hello hello = co_await std::move(greeting);
@@ -147,6 +148,10 @@ Task<void> ManagedDevice::begin_service(HostProcess& host, bool recovering) {
             throw_disobedient(fmt::format("its driver wants {} bytes of memory for DMA", needs.bytes));
         held_->make_arena(needs.bytes, needs.address_bits);
         send_arena(host);
+        if (recovering) {
+            Task<void> handing = hand_over_disks(host);
+            co_await std::move(handing);
+        }
     } else if (needs.bytes > held_->arena().bytes) {
         throw_disobedient(fmt::format("its driver wants {} bytes of memory for DMA, and there are {}",
                                       needs.bytes, held_->arena().bytes));

@@ -86,6 +86,7 @@ wait $supervisor
 sleep 1
 supervise four
 contains "goes on with block devices" /tmp/outboardd-four.log
+grep -q "ended:" /tmp/outboardd-four.log && fail "the host that took them over did not live"
 
 # Other drivers, under load; one that cannot drive it is no harm.
 host=$(field host_pid)

@@ -35,6 +35,9 @@ T sent_from_host(const T& message) {
 TEST(Messages, OrdersComeAsTheyWereSent) {
     Take take{.device = "0000:01:00.0",
               .driver = "nvme",
+              .module = "/usr/lib/outboard/board.so",
+              .user = 998,
+              .group = 997,
               .disks = {2, 0},
               .queues = 3,
               .queue_depth = 64,
@@ -45,6 +48,9 @@ TEST(Messages, OrdersComeAsTheyWereSent) {
     const Take back = sent_to_host(take);
     EXPECT_EQ(back.device, take.device);
     EXPECT_EQ(back.driver, take.driver);
+    EXPECT_EQ(back.module, take.module);
+    EXPECT_EQ(back.user, 998U);
+    EXPECT_EQ(back.group, 997U);
     EXPECT_EQ(back.disks, take.disks);
     EXPECT_EQ(back.queues, 3);
     EXPECT_EQ(back.queue_depth, 64);

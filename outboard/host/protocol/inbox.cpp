@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -31,20 +32,25 @@ Inbox::Inbox(RunLoop& loop, PacketSocket socket, Handler handler)
     reading_.start();
 }
 
+/// All that is there. Throws Error, at the end of the socket too.
+void Inbox::receive() {
+    for (std::optional<Packet> packet = socket_.receive(); packet; packet = socket_.receive()) {
+        if (handler_(*packet))
+            continue;
+        if (packets_.size() >= most_packets)
+            throw_errno(ENOBUFS, "queue a message of", "another process");
+        packets_.push_back(std::move(*packet));
+        ::eventfd_write(came_.get(), 1);
+    }
+}
+
 Task<void> Inbox::read() {
     try {
         for (;;) {
             const int result = co_await loop_->poll(socket_.fd(), POLLIN);
             if (result < 0)
                 throw_errno(-result, "hear from", "another process");
-            for (std::optional<Packet> packet = socket_.receive(); packet; packet = socket_.receive()) {
-                if (handler_(*packet))
-                    continue;
-                if (packets_.size() >= most_packets)
-                    throw_errno(ENOBUFS, "queue a message of", "another process");
-                packets_.push_back(std::move(*packet));
-                ::eventfd_write(came_.get(), 1);
-            }
+            receive();
         }
     } catch (const Cancelled&) {
         throw;
@@ -66,6 +72,18 @@ Task<Packet> Inbox::next() {
     Packet packet = std::move(packets_.front());
     packets_.pop_front();
     co_return packet;
+}
+
+std::vector<Packet> Inbox::drain() {
+    try {
+        receive();
+    } catch (const Error&) {
+        // Its end, as a rule; what came before it counts.
+    }
+    std::vector<Packet> all(std::make_move_iterator(packets_.begin()),
+                            std::make_move_iterator(packets_.end()));
+    packets_.clear();
+    return all;
 }
 
 }  // namespace outboard::hosting

@@ -9,6 +9,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <vector>
 
 namespace outboard::hosting {
 
@@ -31,11 +32,16 @@ class Inbox {
     /// time.
     Task<Packet> next();
 
+    /// What was queued and what lies in the socket, without waiting: the last words of a process that has
+    /// ended.
+    std::vector<Packet> drain();
+
     PacketSocket& socket() noexcept { return socket_; }
     const PacketSocket& socket() const noexcept { return socket_; }
 
   private:
     Task<void> read();
+    void receive();
 
     RunLoop* loop_;
     PacketSocket socket_;

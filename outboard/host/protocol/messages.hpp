@@ -17,7 +17,7 @@
 namespace outboard::hosting {
 
 /// Of this protocol; both ends are of one version.
-inline constexpr unsigned protocol_version = 1;
+inline constexpr unsigned protocol_version = 2;
 
 // ---- supervisor to host ----
 
@@ -28,7 +28,7 @@ struct Take {
     std::string driver;       ///< its name; empty: whichever knows the device
     std::string module;       ///< the path of its module; empty: it is built in
     std::uint32_t user = 0;   ///< who the host is to be from then on; 0: who it is
-    std::uint32_t group = 0;  ///<
+    std::uint32_t group = 0;  ///< with `user`
     std::vector<unsigned> disks{0};
     std::uint16_t queues = 1;  ///< of each disk, as far as the driver makes several
     std::uint16_t queue_depth = 32;

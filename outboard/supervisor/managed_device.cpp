@@ -9,7 +9,6 @@
 #include <chrono>
 #include <optional>
 #include <utility>
-#include <variant>
 
 #include <fmt/format.h>
 
@@ -18,32 +17,12 @@ namespace outboard {
 namespace {
 
 using namespace std::chrono_literals;
-using namespace hosting;
 
 /// For as long as one start may take (managed_service.cpp), and then some.
 constexpr Duration settle_limit = 120s;
 /// A device that was just plugged in is the kernel driver's for a moment, and udev's helpers look at its
 /// disks.
 constexpr Duration busy_limit = 30s;
-
-std::uint64_t microseconds(Duration duration) {
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
-}
-
-/// Why a host ended, when it came to say so.
-std::string last_words(HostProcess& host) {
-    for (const Packet& packet : host.inbox().drain()) {
-        try {
-            const FromHost message = decode_from_host(packet.text);
-            if (const auto* const failed = std::get_if<Failed>(&message))
-                return error_of(*failed).what();
-        } catch (const Error&) {
-            continue;
-        }
-    }
-    return {};
-}
 
 }  // namespace
 
@@ -152,7 +131,7 @@ Task<void> ManagedDevice::stop(bool force) {
     stop_wanted_ = true;
     if (state_ == ManagedState::running) {
         set_state(ManagedState::stopping);
-        host_->send(Cease{});
+        host_->send(hosting::Cease{});
     }
     const auto ended = [this] {
         return state_ == ManagedState::stopped || state_ == ManagedState::failed ||
@@ -275,136 +254,6 @@ void ManagedDevice::reset_device() {
             log("the device was reset, because its driver's own reset might not be enough");
     } catch (const Error& error) {
         // The driver's own reset is left.
-        log(error.what());
-    }
-}
-
-/// Lets a host drive the device until it ends; returns why it did.
-Task<std::string> ManagedDevice::attend() {
-    const bool adopted = static_cast<bool>(adopted_);
-    if (adopted)
-        host_ = std::move(adopted_);
-    else
-        host_ = spare_ && spare_->alive() ? std::move(spare_) : make_host();
-    HostProcess& host = *host_;
-    std::string failure;
-    bool left = false;
-    finished_ = false;
-    {
-        Task<void> conversation = adopted ? go_on(host) : converse(host);
-        Task<void> watching = watch(host, conversation);
-        Task<void> pulse = keep_pulse(host);
-        watching.start();
-        pulse.start();
-        try {
-            co_await std::move(conversation);
-            finished_ = true;
-        } catch (const Cancelled&) {
-            left = true;
-        } catch (const Error& error) {
-            left = error.kind() == ErrorKind::not_found && !said_why_;
-            if (!left)
-                failure = error.what();
-        }
-    }
-    said_why_ = false;
-    Task<void> leave = see_off(host, finished_ || left);
-    co_await std::move(leave);
-    host_ended_ = Clock::now();
-    if (left)
-        failure = last_words(host);
-    const std::string how = host.how_it_ended();
-    if (std::exchange(device_error_, false))
-        failure = fmt::format("the device reported an error (PCI Express AER): process {} was ended for it",
-                              host.pid());
-    else if (std::exchange(hung_, false))
-        failure =
-            fmt::format("process {} hung: it did not answer for {} ms", host.pid(),
-                        std::chrono::duration_cast<std::chrono::milliseconds>(settings_.hang_limit).count());
-    else if (failure.empty())
-        failure = fmt::format("process {} ended: {}", host.pid(), how);
-    host_.reset();
-    co_return failure;
-}
-
-/// Waits for the end of a process, and sees to it: one that has closed its socket ends of itself as a rule,
-/// and then how it did is worth knowing.
-Task<void> ManagedDevice::see_off(HostProcess& host, bool leaves) {
-    constexpr Duration for_itself = 1s;
-    const std::string what = fmt::format("the end of process {}", host.pid());
-    if (leaves) {
-        try {
-            Task<void> ending = host.ended();
-            Task<void> limited = with_deadline(environment_.loop, std::move(ending), for_itself, what);
-            co_await std::move(limited);
-            co_return;
-        } catch (const Error&) {
-            // It has had its time.
-        }
-    }
-    host.kill();
-    Task<void> ending = host.ended();
-    Task<void> limited = with_deadline(environment_.loop, std::move(ending), 60s, what);
-    co_await std::move(limited);
-}
-
-/// Ends the conversation when the process has ended.
-Task<void> ManagedDevice::watch(HostProcess& host, Task<void>& conversation) {
-    Task<void> ending = host.ended();
-    co_await std::move(ending);
-    conversation.cancel();
-}
-
-/// Kills a host that does not answer: one of its loops spins, waits for something else, or it is stopped.
-Task<void> ManagedDevice::keep_pulse(HostProcess& host) {
-    const Duration interval = settings_.hang_limit / 4;
-    // Answers to what an earlier supervisor sent have lower numbers.
-    const std::uint64_t first = microseconds(Clock::now().time_since_epoch());
-    last_pong_ = first - 1;
-    unsigned absences = 0;
-    for (std::uint64_t number = first;; ++number) {
-        try {
-            host.send(Ping{.number = number});
-        } catch (const Error&) {
-            // Its end, which others see as well; or it reads nothing, which the next lines find.
-        }
-        co_await environment_.loop.sleep_for(interval);
-        // One that is being reset may look as if it was gone for a moment.
-        absences = held_->present() ? 0 : absences + 1;
-        if (absences == 2 && !taken_away_)
-            give_back();
-        if (number - last_pong_ < 4)
-            continue;
-        replacing_.clear();
-        hung_ = true;
-        host.kill();
-        co_return;
-    }
-}
-
-bool ManagedDevice::hear(const Packet& packet) {
-    const FromHost message = decode_from_host(packet.text);
-    if (const auto* const pong = std::get_if<Pong>(&message)) {
-        last_pong_ = std::max(last_pong_, pong->number);
-        return true;
-    }
-    if (const auto* const report = std::get_if<Report>(&message)) {
-        log(report->line);
-        return true;
-    }
-    return false;
-}
-
-std::unique_ptr<HostProcess> ManagedDevice::make_host() {
-    return std::make_unique<HostProcess>(environment_.loop, environment_.host_program,
-                                         [this](const Packet& packet) { return hear(packet); });
-}
-
-/// A process that is there already when the one at work dies.
-void ManagedDevice::prepare_spare() {
-    try {
-        spare_ = make_host();
-    } catch (const Error& error) {
         log(error.what());
     }
 }

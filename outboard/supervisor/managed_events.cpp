@@ -55,6 +55,8 @@ Task<void> ManagedDevice::watch_release() {
 
 /// The kernel waits until the device is closed.
 void ManagedDevice::give_back() {
+    if (taken_away_)
+        return;
     const bool orderly = held_->present();
     if (!orderly)
         last_failure_ = "it was removed from the machine while it was in use";

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Runs a lab machine whose script may ask for what only QEMU's monitor can do: a line "monitor: COMMAND" of its standard output goes
-there, every other line goes on. Ends with the lab's exit status.
+there, every other line goes on. "@STORE@" in an argument becomes the path of a new file of 1 GiB. Ends with the lab's exit status.
 
 usage: with_monitor.py OUTBOARD LAB_ARGUMENT...
 """
@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 PROMPT = b"(qemu) "
@@ -50,7 +51,13 @@ class Monitor:
 
 
 def main():
-    lab = subprocess.Popen([sys.argv[1], "lab", *sys.argv[2:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    with tempfile.NamedTemporaryFile(prefix="outboard-store-") as store:
+        store.truncate(1 << 30)
+        return run([word.replace("@STORE@", store.name) for word in sys.argv[1:]])
+
+
+def run(words):
+    lab = subprocess.Popen([words[0], "lab", *words[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     monitor = None
     for line in lab.stdout:
         sys.stdout.write(line)
@@ -60,8 +67,8 @@ def main():
         monitor = monitor or Monitor(pathlib.Path(f"/dev/shm/outboard-lab-{lab.pid}/monitor"))
         for answer in monitor.obeyed(line.removeprefix("monitor: ").strip()):
             print(f"monitor answers: {answer}", flush=True)
-    sys.exit(lab.wait())
+    return lab.wait()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -50,6 +50,9 @@ struct SandboxRules {
     /// Connected UNIX sockets (stream or seqpacket): the only descriptors with which sendmsg, recvmsg, send
     /// and recv work. Any descriptor can be read and written.
     std::vector<int> sockets;
+    /// One of `sockets` whose place a socket that comes later may take (dup3): the connection to a device
+    /// that is not known yet. -1: none.
+    int replaceable_socket = -1;
     /// A VFIO container with which memory may be mapped and unmapped for DMA still; -1: none.
     int container = -1;
     /// Cores are written (by the handler of kernel.core_pattern), and processes of the same user may trace

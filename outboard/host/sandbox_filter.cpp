@@ -145,6 +145,8 @@ void allow_device_and_sockets(Filter& filter, const SandboxRules& rules) {
             filter.allow(call, {equals(0, descriptor(socket))});
         filter.allow(SCMP_SYS(sendto), {equals(0, descriptor(socket)), equals(4, 0)});
     }
+    if (rules.replaceable_socket >= 0)
+        filter.allow(SCMP_SYS(dup3), {equals(1, descriptor(rules.replaceable_socket))});
 }
 
 void add_common(Filter& filter) {

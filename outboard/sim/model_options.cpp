@@ -117,9 +117,11 @@ std::vector<std::string> ModelOptions::parts(std::string_view name) const {
     return found;
 }
 
-ModelOptions ModelOptions::with_part(std::string_view name, std::size_t index) const {
+ModelOptions ModelOptions::with_part(std::string_view name, std::size_t index, std::size_t count) const {
     ModelOptions one = *this;
     const std::vector<std::string> list = parts(name);
+    if (list.size() > count)
+        refuse(name, fmt::format("it has {} parts, which is more than there are to have one", list.size()));
     if (!list.empty())
         one.set(name, list[std::min(index, list.size() - 1)]);
     return one;

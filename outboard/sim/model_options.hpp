@@ -50,8 +50,9 @@ class ModelOptions {
     bool flag(std::string_view name) const;
     /// What stands between commas; nothing of an empty value.
     std::vector<std::string> parts(std::string_view name) const;
-    /// The same options with part `index` of one alone; its last part holds for all after it.
-    ModelOptions with_part(std::string_view name, std::size_t index) const;
+    /// The same options with part `index` of one alone; its last part holds for all after it. Throws Error
+    /// (kind usage) when it has more parts than the `count` things that it is about.
+    ModelOptions with_part(std::string_view name, std::size_t index, std::size_t count) const;
 
     /// For a value that cannot be used. Throws Error (kind usage); `cause` as in "it is not 1 to 4".
     [[noreturn]] void refuse(std::string_view name, std::string_view cause) const;

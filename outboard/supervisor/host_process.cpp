@@ -45,10 +45,8 @@ HostProcess::~HostProcess() {
     how_it_ended();
 }
 
-void HostProcess::send(const hosting::ToHost& message, int descriptor, int second) {
-    const std::array descriptors{descriptor, second};
-    const std::size_t count = descriptor < 0 ? 0 : second < 0 ? 1 : 2;
-    inbox_->socket().send(hosting::encode(message), std::span(descriptors).first(count));
+void HostProcess::send(const hosting::ToHost& message, int descriptor) {
+    inbox_->socket().send(hosting::encode(message), std::span(&descriptor, descriptor >= 0 ? 1 : 0));
 }
 
 bool HostProcess::alive() const noexcept {

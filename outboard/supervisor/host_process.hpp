@@ -33,8 +33,8 @@ class HostProcess {
     int socket() const noexcept { return inbox_->socket().fd(); }
     /// The pidfd.
     int process() const noexcept { return process_.get(); }
-    /// Sends a message with at most two descriptors (-1: none). Throws Error.
-    void send(const hosting::ToHost& message, int descriptor = -1, int second = -1);
+    /// Sends a message with at most one descriptor (-1: none). Throws Error.
+    void send(const hosting::ToHost& message, int descriptor = -1);
     hosting::Inbox& inbox() noexcept { return *inbox_; }
 
     bool alive() const noexcept;

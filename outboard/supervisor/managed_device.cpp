@@ -145,8 +145,10 @@ Task<void> ManagedDevice::stop(bool force) {
 void ManagedDevice::replace_host(const std::string& driver) {
     if (state_ != ManagedState::running)
         return;
-    if (!driver.empty() && driver != settings_.driver)
+    if (!driver.empty() && driver != settings_.driver) {
         driver_before_ = std::exchange(settings_.driver, driver);
+        spare_.reset();  // the driver before may be loaded in it
+    }
     replacing_ = "replaced on request";
     set_state(ManagedState::recovering);
     host_->kill();

@@ -1,10 +1,15 @@
 // One host at work: how it is watched, and what is known of its end.
+#include "outboard/backend/pci/inventory.hpp"
 #include "outboard/base/error.hpp"
+#include "outboard/host/driver_table.hpp"
+#include "outboard/host/module_file.hpp"
 #include "outboard/runtime/deadline.hpp"
+#include "outboard/supervisor/host_user.hpp"
 #include "outboard/supervisor/managed_device.hpp"
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 #include <variant>
 
@@ -36,15 +41,36 @@ std::string last_words(HostProcess& host) {
     return {};
 }
 
+/// The driver's file, when the driver for this device is a module. What a vfio-user device is only its host
+/// learns, so there a module has to be named.
+std::optional<ModuleFile> open_module_for(const DeviceSettings& settings) {
+    const auto known = known_drivers();
+    const KnownDriver* driver = nullptr;
+    if (!settings.driver.empty()) {
+        const auto named = std::ranges::find(known, settings.driver, &KnownDriver::name);
+        driver = named == known.end() ? nullptr : &*named;
+    } else if (settings.device.pci()) {
+        driver = find_driver(Inventory().device(*settings.device.pci()).identity);
+    }
+    if (driver == nullptr || driver->built_in != nullptr)
+        return std::nullopt;
+    return open_module(driver->file);
+}
+
 }  // namespace
 
 /// Lets a host drive the device until it ends; returns why it did.
 Task<std::string> ManagedDevice::attend() {
     const bool adopted = static_cast<bool>(adopted_);
-    if (adopted)
-        host_ = std::move(adopted_);
-    else
-        host_ = spare_ && spare_->alive() ? std::move(spare_) : make_host();
+    try {
+        if (adopted)
+            host_ = std::move(adopted_);
+        else
+            host_ = spare_ && spare_->alive() ? std::move(spare_) : make_host();
+    } catch (const Error& error) {
+        host_ended_ = Clock::now();
+        co_return error.what();
+    }
     HostProcess& host = *host_;
     std::string failure;
     bool left = false;
@@ -158,9 +184,21 @@ bool ManagedDevice::hear(const Packet& packet) {
     return false;
 }
 
+/// A process in its sandbox, with the driver's module if it is one.
 std::unique_ptr<HostProcess> ManagedDevice::make_host() {
-    return std::make_unique<HostProcess>(environment_.loop, environment_.host_program,
-                                         [this](const Packet& packet) { return hear(packet); });
+    const std::optional<ModuleFile> module = open_module_for(settings_);
+    const SandboxUser user = host_user();
+    auto host = std::make_unique<HostProcess>(environment_.loop, environment_.host_program,
+                                              [this](const Packet& packet) { return hear(packet); });
+    host->send(Enter{.module = module ? module->path.string() : std::string(),
+                     .driver = module ? *module->description.driver : std::string(),
+                     .user = user.user,
+                     .group = user.group,
+                     .disks = static_cast<unsigned>(settings_.disks.size()),
+                     .queues = settings_.queues_wanted(),
+                     .device_socket = !settings_.device.pci()},
+               module ? module->fd.get() : -1);
+    return host;
 }
 
 /// A process that is there already when the one at work dies.

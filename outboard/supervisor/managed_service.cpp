@@ -1,19 +1,14 @@
 // What a supervisor and a host say to each other, from the first word to the orderly end.
-#include "outboard/backend/pci/inventory.hpp"
 #include "outboard/base/error.hpp"
 #include "outboard/export/ublk/disk_control.hpp"
 #include "outboard/host/device_mark.hpp"
 #include "outboard/host/drain_disks.hpp"
-#include "outboard/host/driver_table.hpp"
-#include "outboard/host/module_file.hpp"
 #include "outboard/runtime/deadline.hpp"
-#include "outboard/supervisor/host_user.hpp"
 #include "outboard/supervisor/managed_device.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <variant>
 
@@ -34,22 +29,6 @@ constexpr Duration start_limit = 120s;
 std::uint64_t microseconds(Duration duration) {
     return static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
-}
-
-/// The driver's file, when the driver for this device is a module. What a vfio-user device is only its host
-/// learns, so there a module has to be named.
-std::optional<ModuleFile> open_module_for(const DeviceSettings& settings) {
-    const auto known = known_drivers();
-    const KnownDriver* driver = nullptr;
-    if (!settings.driver.empty()) {
-        const auto named = std::ranges::find(known, settings.driver, &KnownDriver::name);
-        driver = named == known.end() ? nullptr : &*named;
-    } else if (settings.device.pci()) {
-        driver = find_driver(Inventory().device(*settings.device.pci()).identity);
-    }
-    if (driver == nullptr || driver->built_in != nullptr)
-        return std::nullopt;
-    return open_module(driver->file);
 }
 
 }  // namespace
@@ -109,23 +88,16 @@ Task<void> ManagedDevice::go_on(HostProcess& host) {
 Task<void> ManagedDevice::begin_service(HostProcess& host, bool recovering) {
     {
         const Fd descriptor = held_->descriptor();
-        const std::optional<ModuleFile> module = open_module_for(settings_);
-        const SandboxUser user = host_user();
-        const unsigned processors = std::max(1U, std::thread::hardware_concurrency());
-        host.send(
-            Take{.device = settings_.device.text(),
-                 .driver = module ? *module->description.driver : settings_.driver,
-                 .module = module ? module->path.string() : std::string(),
-                 .user = user.user,
-                 .group = user.group,
-                 .disks = settings_.disks,
-                 .queues = settings_.queues != 0 ? settings_.queues : static_cast<std::uint16_t>(processors),
-                 .queue_depth = settings_.queue_depth,
-                 .write_cache = settings_.write_cache,
-                 .timeout_seconds = settings_.timeout_seconds,
-                 .dma = settings_.dma,
-                 .completion = settings_.completion},
-            descriptor.get(), module ? module->fd.get() : -1);
+        host.send(Take{.device = settings_.device.text(),
+                       .driver = settings_.driver,
+                       .disks = settings_.disks,
+                       .queues = settings_.queues_wanted(),
+                       .queue_depth = settings_.queue_depth,
+                       .write_cache = settings_.write_cache,
+                       .timeout_seconds = settings_.timeout_seconds,
+                       .dma = settings_.dma,
+                       .completion = settings_.completion},
+                  descriptor.get());
     }
     const bool had_arena = held_->arena().fd >= 0;
     if (had_arena) {
@@ -218,9 +190,7 @@ Task<void> ManagedDevice::make_disks(HostProcess& host, const hosting::Disks& di
         wish.disk.disk = static_cast<std::uint8_t>(settings_.disks[i]);
         wish.disk.identity = ublk::identity_of(disk.info.model, disk.info.serial);
         const std::size_t share = std::max<std::size_t>(1, disk.info.max_queues / disks.disks.size());
-        const std::size_t wanted =
-            settings_.queues != 0 ? settings_.queues : std::max(1U, std::thread::hardware_concurrency());
-        wish.queues = static_cast<std::uint16_t>(std::min(share, wanted));
+        wish.queues = static_cast<std::uint16_t>(std::min<std::size_t>(share, settings_.queues_wanted()));
         Task<ublk::DeviceInfo> making = ublk::make_device(environment_.control(), disk.info, wish);
         const ublk::DeviceInfo info = co_await std::move(making);
         exports_.push_back({.disk = settings_.disks[i], .info = info, .stable_writes = false});

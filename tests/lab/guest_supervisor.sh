@@ -57,6 +57,13 @@ fio --name=verify --directory=$mnt --size=64M --rw=randrw --bsrange=4k-128k --di
     --verify=crc32c --verify_fatal=1 --time_based --runtime=30 --output=/tmp/fio.log &
 load=$!
 
+# A host has no rights, whatever its driver does.
+host=$(field host_pid)
+for line in 'Uid:.65534.65534.65534.65534' 'CapEff:.0000000000000000' 'CapBnd:.0000000000000000' 'NoNewPrivs:.1' 'Seccomp:.2'; do
+    grep -q "^$line$" "/proc/$host/status" || fail "the host is not in its sandbox: $line"
+done
+[ "$(readlink "/proc/$host/ns/net")" != "$(readlink /proc/self/ns/net)" ] || fail "the host has a network"
+
 # The supervisor alone: the host goes on, the next one adopts it, and finds its death.
 sleep 1
 host=$(field host_pid)

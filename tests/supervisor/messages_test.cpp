@@ -33,11 +33,23 @@ T sent_from_host(const T& message) {
 }
 
 TEST(Messages, OrdersComeAsTheyWereSent) {
+    const Enter enter = sent_to_host(Enter{.module = "/usr/lib/outboard/board.so",
+                                           .driver = "board",
+                                           .user = 998,
+                                           .group = 997,
+                                           .disks = 3,
+                                           .queues = 2,
+                                           .device_socket = true});
+    EXPECT_EQ(enter.module, "/usr/lib/outboard/board.so");
+    EXPECT_EQ(enter.driver, "board");
+    EXPECT_EQ(enter.user, 998U);
+    EXPECT_EQ(enter.group, 997U);
+    EXPECT_EQ(enter.disks, 3U);
+    EXPECT_EQ(enter.queues, 2U);
+    EXPECT_TRUE(enter.device_socket);
+
     Take take{.device = "0000:01:00.0",
               .driver = "nvme",
-              .module = "/usr/lib/outboard/board.so",
-              .user = 998,
-              .group = 997,
               .disks = {2, 0},
               .queues = 3,
               .queue_depth = 64,
@@ -48,9 +60,6 @@ TEST(Messages, OrdersComeAsTheyWereSent) {
     const Take back = sent_to_host(take);
     EXPECT_EQ(back.device, take.device);
     EXPECT_EQ(back.driver, take.driver);
-    EXPECT_EQ(back.module, take.module);
-    EXPECT_EQ(back.user, 998U);
-    EXPECT_EQ(back.group, 997U);
     EXPECT_EQ(back.disks, take.disks);
     EXPECT_EQ(back.queues, 3);
     EXPECT_EQ(back.queue_depth, 64);

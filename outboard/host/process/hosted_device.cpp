@@ -15,6 +15,7 @@
 #include "outboard/runtime/ring_stock.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <exception>
 #include <map>
@@ -26,8 +27,10 @@
 #include <variant>
 #include <vector>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 namespace outboard {
 
@@ -76,7 +79,8 @@ class HostedDevice {
     Task<void> live();
     template <class Message>
     Task<std::pair<Message, Packet>> next();
-    void enter(const Packet& taken);
+    void enter(const Enter& order, const Packet& packet);
+    Fd place_of_device(Fd descriptor);
     void open_device(Fd descriptor);
     const DriverDescription& choose_driver() const;
     DriverOptions driver_options(const DriverDescription& description);
@@ -92,6 +96,7 @@ class HostedDevice {
     RunLoop* loop_;
     Take take_;
     std::optional<RingStock> rings_;             ///< for the threads of the disks' queues
+    Fd device_socket_;                           ///< whose number the socket of the device is to have
     const DriverDescription* module_ = nullptr;  ///< of the module, where the driver is one
     vfio::GrantedSpace* space_ = nullptr;        ///< of a VFIO device
     std::unique_ptr<Device> device_;
@@ -153,12 +158,13 @@ Task<void> HostedDevice::run() {
 
 Task<void> HostedDevice::live() {
     send(Hello{});
+    Task<std::pair<Enter, Packet>> admitting = next<Enter>();
+    const auto [order, admitted] = co_await std::move(admitting);
+    enter(order, admitted);
     Task<std::pair<Take, Packet>> taking = next<Take>();
     auto [take, taken] = co_await std::move(taking);
     take_ = std::move(take);
-    require_descriptors(taken, take_.module.empty() ? 1 : 2);
-    enter(taken);
-    open_device(std::move(taken.descriptors.front()));
+    open_device(only_descriptor(taken));
     const DriverDescription& description = choose_driver();
     DriverOptions options = driver_options(description);
     const std::uint64_t needed = bytes_needed(description, options);
@@ -194,38 +200,53 @@ Task<std::pair<Message, Packet>> HostedDevice::next() {
 }
 
 /// From here on this process has no rights, and the driver's code may come.
-void HostedDevice::enter(const Packet& taken) {
+void HostedDevice::enter(const Enter& order, const Packet& packet) {
     constexpr std::uint64_t memory_of_thread = std::uint64_t{16} << 20;  // its stack, and a heap
+    require_descriptors(packet, order.module.empty() ? 0 : 1);
     // The kernel makes a queue for each processor at most.
-    const unsigned queues = std::min<unsigned>(take_.queues, static_cast<unsigned>(::get_nprocs_conf()));
-    const auto threads = static_cast<unsigned>(queues * std::max<std::size_t>(1, take_.disks.size()));
+    const unsigned queues = std::min<unsigned>(order.queues, static_cast<unsigned>(::get_nprocs_conf()));
+    const unsigned threads = queues * std::max(1U, order.disks);
     // A disk whose service ended may be served once more.
     rings_.emplace(2 * threads, RingStockOptions{.provided_buffers = true});
     SandboxRules rules;
-    if (take_.user != 0)
-        rules.user = SandboxUser{.user = take_.user, .group = take_.group};
+    if (order.user != 0)
+        rules.user = SandboxUser{.user = order.user, .group = order.group};
     rules.limits.memory += threads * memory_of_thread;
     rules.limits.mappings = std::uint64_t{16} << 30;  // how large arena and registers are turns out later
     rules.limits.descriptors += 8 * threads;
     rules.sockets = {inbox_.socket().fd()};
-    if (take_.device.starts_with(DeviceName::vfio_user_prefix))
-        rules.sockets.push_back(taken.descriptors.front().get());
-    if (!take_.module.empty()) {
-        rules.driver_file = taken.descriptors.back().get();
-        rules.driver_path = take_.module;
+    if (order.device_socket) {
+        device_socket_.reset(::fcntl(inbox_.socket().fd(), F_DUPFD_CLOEXEC, 0));
+        if (!device_socket_)
+            throw_errno(errno, "reserve", "a descriptor for the socket of the device");
+        rules.sockets.push_back(device_socket_.get());
+        rules.replaceable_socket = device_socket_.get();
+    }
+    if (!order.module.empty()) {
+        rules.driver_file = packet.descriptors.front().get();
+        rules.driver_path = order.module;
     }
     const SandboxReport report = enter_sandbox(rules, [&] {
-        if (!take_.module.empty())
-            module_ = &load_module(take_.module, take_.driver);
+        if (!order.module.empty())
+            module_ = &load_module(order.module, order.driver);
     });
     for (const std::string& absent : report.absent)
         this->report("its sandbox is without " + absent);
 }
 
+/// The socket of a device, with the number that the sandbox allows.
+Fd HostedDevice::place_of_device(Fd descriptor) {
+    if (!device_socket_)
+        throw_out_of_turn();
+    if (::dup3(descriptor.get(), device_socket_.get(), O_CLOEXEC) < 0)
+        throw_errno(errno, "use", "the socket of " + take_.device);
+    return std::move(device_socket_);
+}
+
 void HostedDevice::open_device(Fd descriptor) {
     std::unique_ptr<Backend> backend;
     if (take_.device.starts_with(DeviceName::vfio_user_prefix)) {
-        backend = vfio_user::VfioUserBackend::open_on(std::move(descriptor), take_.device);
+        backend = vfio_user::VfioUserBackend::open_on(place_of_device(std::move(descriptor)), take_.device);
     } else {
         auto space = std::make_unique<vfio::GrantedSpace>(take_.device);
         space_ = space.get();

@@ -24,7 +24,7 @@ namespace {
 using nlohmann::json;
 
 /// What messages are called on the socket, in the order of the variants.
-constexpr std::array to_host_names{"take", "arena", "serve", "ping", "cease", "finish"};
+constexpr std::array to_host_names{"enter", "take", "arena", "serve", "ping", "cease", "finish"};
 constexpr std::array from_host_names{"hello",  "needs",  "disks",   "serving", "pong",
                                      "report", "failed", "ceasing", "finished"};
 static_assert(to_host_names.size() == std::variant_size_v<ToHost>);
@@ -43,6 +43,7 @@ constexpr std::size_t most_text = 256;
 
 }  // namespace
 
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Enter, module, driver, user, group, disks, queues, device_socket)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Arena, bytes, iova)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Serve, disk, device_id, queues, queue_depth, max_io_bytes, flags,
                                    stable_writes)
@@ -57,17 +58,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Report, line)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Failed, kind, action, subject, cause, remedy)
 
 static void to_json(json& document, const Take& take) {
-    document = {{"device", take.device},
-                {"driver", take.driver},
-                {"disks", take.disks},
-                {"module", take.module},
-                {"user", take.user},
-                {"group", take.group},
-                {"queues", take.queues},
-                {"queue_depth", take.queue_depth},
-                {"timeout_seconds", take.timeout_seconds},
-                {"dma", take.dma},
-                {"completion", take.completion}};
+    document = {
+        {"device", take.device}, {"driver", take.driver},           {"disks", take.disks},
+        {"queues", take.queues}, {"queue_depth", take.queue_depth}, {"timeout_seconds", take.timeout_seconds},
+        {"dma", take.dma},       {"completion", take.completion}};
     if (take.write_cache)
         document["write_cache"] = *take.write_cache;
 }
@@ -75,9 +69,6 @@ static void to_json(json& document, const Take& take) {
 static void from_json(const json& document, Take& take) {
     document.at("device").get_to(take.device);
     document.at("driver").get_to(take.driver);
-    document.at("module").get_to(take.module);
-    document.at("user").get_to(take.user);
-    document.at("group").get_to(take.group);
     document.at("disks").get_to(take.disks);
     document.at("queues").get_to(take.queues);
     document.at("queue_depth").get_to(take.queue_depth);

@@ -21,14 +21,23 @@ inline constexpr unsigned protocol_version = 2;
 
 // ---- supervisor to host ----
 
+/// Enter the sandbox, and load the driver in it where that is a module. The first message: a spare is in its
+/// sandbox long before it gets a device. Descriptor: the module's file, where there is one.
+struct Enter {
+    std::string module;          ///< the path of the driver's module; empty: it is built in
+    std::string driver;          ///< its name in the module
+    std::uint32_t user = 0;      ///< who the host is to be from then on; 0: who it is
+    std::uint32_t group = 0;     ///< with `user`
+    unsigned disks = 1;          ///< that it will serve at most
+    std::uint16_t queues = 1;    ///< of each disk
+    bool device_socket = false;  ///< the device will be a socket
+};
+
 /// Which device to drive, and how. Descriptor: that of a VFIO device, or a socket connected to a vfio-user
-/// server; then that of the module's file, where the driver is one.
+/// server.
 struct Take {
-    std::string device;       ///< what messages call it: a full BDF, or vfio-user:PATH
-    std::string driver;       ///< its name; empty: whichever knows the device
-    std::string module;       ///< the path of its module; empty: it is built in
-    std::uint32_t user = 0;   ///< who the host is to be from then on; 0: who it is
-    std::uint32_t group = 0;  ///< with `user`
+    std::string device;  ///< what messages call it: a full BDF, or vfio-user:PATH
+    std::string driver;  ///< its name; empty: the module's, or whichever knows the device
     std::vector<unsigned> disks{0};
     std::uint16_t queues = 1;  ///< of each disk, as far as the driver makes several
     std::uint16_t queue_depth = 32;
@@ -67,7 +76,7 @@ struct Cease {};
 /// They were: bring the device to rest, say Finished and end.
 struct Finish {};
 
-using ToHost = std::variant<Take, Arena, Serve, Ping, Cease, Finish>;
+using ToHost = std::variant<Enter, Take, Arena, Serve, Ping, Cease, Finish>;
 
 // ---- host to supervisor ----
 

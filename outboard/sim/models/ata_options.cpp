@@ -31,12 +31,14 @@ std::vector<BadSectors> parse_bad(const ModelOptions& values) {
     return found;
 }
 
-StorageOptions parse_storage(const ModelOptions& values, std::size_t place) {
+StorageOptions parse_storage(const ModelOptions& values, std::size_t place, std::size_t disks) {
     const std::vector<std::string> files = values.parts("file");
+    if (files.size() > disks)
+        values.refuse("file", "there are fewer disks");
     StorageOptions storage = choose_medium(values, place < files.size() ? files[place] : std::string());
     // An image that is there says itself how large it is.
     if (storage.file.empty() || !std::filesystem::exists(storage.file))
-        storage.size = values.with_part("size", place).bytes("size");
+        storage.size = values.with_part("size", place, disks).bytes("size");
     const std::uint64_t sector = values.number("sector");
     if (sector != 512 && sector != 4096)
         values.refuse("sector", "it is not 512 or 4096");

@@ -13,7 +13,7 @@ namespace outboard::sim {
 /// `bad`: FIRST or FIRST+COUNT, by commas. Throws Error.
 std::vector<BadSectors> parse_bad(const ModelOptions& values);
 
-/// `size`, `sector`, `file`, `null` and `write-cache` for the disk at a place. Throws Error.
-StorageOptions parse_storage(const ModelOptions& values, std::size_t place);
+/// `size`, `sector`, `file`, `null` and `write-cache` for the disk at one of `disks` places. Throws Error.
+StorageOptions parse_storage(const ModelOptions& values, std::size_t place, std::size_t disks);
 
 }  // namespace outboard::sim

@@ -76,11 +76,11 @@ std::unique_ptr<PciModel> make(const ModelOptions& values) {
         values.refuse("disks", "it is not 1 to 4");
     for (std::size_t place = 0; place < disks; ++place) {
         IdeDiskOptions& disk = ide.disks[place].emplace();
-        disk.storage = parse_storage(values, place);
+        disk.storage = parse_storage(values, place, disks);
         disk.serial = fmt::format("ide{}", place);
         disk.write_cache = values.flag("write-cache");
         disk.extended = values.flag("extended");
-        disk.latency = values.with_part("latency", place).duration("latency");
+        disk.latency = values.with_part("latency", place, disks).duration("latency");
         if (place == 0)
             disk.bad = parse_bad(values);
     }

@@ -64,12 +64,12 @@ std::unique_ptr<PciModel> make(const ModelOptions& values) {
     hba.ports.resize(ports);
     for (std::size_t place = 0; place < disks; ++place) {
         DiskOptions& port = hba.ports[place].emplace();
-        port.disk.storage = parse_storage(values, place);
+        port.disk.storage = parse_storage(values, place, disks);
         port.disk.model = "Outboard simulated SATA disk";
         port.disk.serial = fmt::format("ahci{}", place);
         port.disk.write_cache = values.flag("write-cache");
         port.disk.extended = values.flag("extended");
-        port.disk.latency = values.with_part("latency", place).duration("latency");
+        port.disk.latency = values.with_part("latency", place, disks).duration("latency");
         if (place == 0)
             port.disk.bad = parse_bad(values);
         // What is out of range here the disk refuses.

@@ -40,12 +40,14 @@ constexpr std::array options{
 std::vector<StorageOptions> make_namespaces(const ModelOptions& values) {
     std::vector<StorageOptions> namespaces;
     const std::string& file = values.text("file");
-    for (std::uint64_t id = 1; id <= values.number("namespaces"); ++id) {
+    const std::uint64_t count = values.number("namespaces");
+    for (std::uint64_t id = 1; id <= count; ++id) {
         const bool further = id > 1 && !file.empty();
         StorageOptions& storage =
             namespaces.emplace_back(choose_medium(values, further ? fmt::format("{}.{}", file, id) : file));
         storage.size = values.bytes("size");
-        storage.block_size = values.with_part("block-size", id - 1).number_as<std::uint32_t>("block-size");
+        storage.block_size =
+            values.with_part("block-size", id - 1, count).number_as<std::uint32_t>("block-size");
         storage.write_cache = values.bytes("write-cache");
     }
     return namespaces;

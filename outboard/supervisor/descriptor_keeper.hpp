@@ -1,11 +1,9 @@
-// Descriptors that outlive outboardd: a process that does nothing but hold them, so that the next outboardd
-// goes on where one that was killed has left off. (What systemd's descriptor store is for a service.)
+// Descriptors that outlive outboardd, so that the next outboardd goes on where one that was killed has left
+// off.
 #pragma once
 
 #include "outboard/base/fd.hpp"
-#include "outboard/base/packet_socket.hpp"
 
-#include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,29 +19,26 @@ struct KeptEntry {
     std::vector<Fd> descriptors;
 };
 
-/// The keeper's side: serves on a listening socket until it is told to end. Throws Error.
-void keep_descriptors(Fd listener);
-
-/// The other side. Each call waits for the answer, at most some seconds, and throws Error. One thread.
+/// Holds copies of them outside of this process. Each call waits until it is done, at most some seconds, and
+/// throws Error. One thread.
 class DescriptorKeeper {
   public:
-    /// Connects to the keeper at the socket `path`; starts `program` as one where there is none.
-    DescriptorKeeper(const std::filesystem::path& path, const std::filesystem::path& program);
+    DescriptorKeeper() = default;
+    DescriptorKeeper(const DescriptorKeeper&) = delete;
+    DescriptorKeeper& operator=(const DescriptorKeeper&) = delete;
+    DescriptorKeeper(DescriptorKeeper&&) = delete;
+    DescriptorKeeper& operator=(DescriptorKeeper&&) = delete;
+    virtual ~DescriptorKeeper() = default;
 
     /// Copies of everything that it keeps.
-    std::vector<KeptEntry> list();
+    virtual std::vector<KeptEntry> list() = 0;
     /// Keeps copies of these, and nothing else, under the name: at most PacketSocket::max_descriptors.
-    void put(const std::string& name, const nlohmann::json& state, std::span<const int> descriptors);
+    virtual void put(const std::string& name, const nlohmann::json& state,
+                     std::span<const int> descriptors) = 0;
     /// On return its copies are closed.
-    void remove(const std::string& name);
-    /// Lets it end, with everything that it keeps.
-    void dismiss();
-
-  private:
-    Packet next();
-    void request(const nlohmann::json& document, std::span<const int> descriptors = {});
-
-    PacketSocket socket_;
+    virtual void remove(const std::string& name) = 0;
+    /// Ends it, with everything that it keeps.
+    virtual void dismiss() = 0;
 };
 
 }  // namespace outboard

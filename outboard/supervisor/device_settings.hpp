@@ -6,10 +6,12 @@
 #include "outboard/runtime/clock.hpp"
 #include "outboard/supervisor/restart_policy.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace outboard {
@@ -27,6 +29,12 @@ struct DeviceSettings {
     CompletionMode completion = CompletionMode::adaptive;
     RestartSettings restart;
     Duration hang_limit = std::chrono::seconds(5);  ///< a host that does not answer for that long is killed
+
+    /// Of each disk, with one for each processor where nothing is said.
+    std::uint16_t queues_wanted() const {
+        return queues != 0 ? queues
+                           : static_cast<std::uint16_t>(std::max(1U, std::thread::hardware_concurrency()));
+    }
 };
 
 }  // namespace outboard

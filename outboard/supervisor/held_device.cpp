@@ -13,17 +13,27 @@
 
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 
 namespace outboard {
 
 namespace {
 
 using namespace std::chrono_literals;
+
+Fd make_eventfd() {
+    Fd eventfd(::eventfd(0, EFD_CLOEXEC));
+    if (!eventfd)
+        throw_errno(errno, "make", "an eventfd");
+    return eventfd;
+}
 
 class HeldPciDevice final : public HeldDevice {
   public:
@@ -36,6 +46,7 @@ class HeldPciDevice final : public HeldDevice {
             std::unique_ptr<vfio::VfioBackend> backend = vfio::VfioBackend::open(address);
             backend_ = backend.get();
             device_ = std::make_unique<Device>(std::move(backend));
+            follow_notices();
         } catch (...) {
             if (bound_here_)
                 Binder().restore(address);
@@ -54,6 +65,7 @@ class HeldPciDevice final : public HeldDevice {
             std::make_unique<vfio::VfioBackend>(std::move(container), std::move(kept[2]), address.text());
         backend_ = backend.get();
         device_ = std::make_unique<Device>(std::move(backend));
+        follow_notices();
         note_arena(
             device_->adopt_arena({.file = std::move(kept[3]), .length = arena.bytes, .iova = arena.iova}));
     }
@@ -86,14 +98,32 @@ class HeldPciDevice final : public HeldDevice {
         return true;
     }
 
+    int release_notice() const noexcept override { return release_notice_.get(); }
+    int error_notice() const noexcept override { return error_notice_.get(); }
+    bool present() noexcept override { return backend_->present(); }
+
     void release() override {
         device_.reset();
         if (bound_here_)
             Binder().restore(address_);
         bound_here_ = false;
     }
+    void let_go() override {
+        device_.reset();
+        Binder().let_go(address_);
+        bound_here_ = false;
+    }
 
   private:
+    void follow_notices() {
+        release_notice_ = make_eventfd();
+        if (!backend_->set_notice(vfio::Notice::release, release_notice_.get()))
+            release_notice_.reset();
+        error_notice_ = make_eventfd();
+        if (!backend_->set_notice(vfio::Notice::error, error_notice_.get()))
+            error_notice_.reset();
+    }
+
     void note_arena(const DmaArena& arena) {
         arena_ = {.fd = arena.fd(), .bytes = arena.span().length, .iova = arena.span().iova};
     }
@@ -102,6 +132,8 @@ class HeldPciDevice final : public HeldDevice {
     DeviceClaim claim_;
     bool bound_here_ = false;
     HeldArena arena_;
+    Fd release_notice_;
+    Fd error_notice_;
     vfio::VfioBackend* backend_ = nullptr;
     std::unique_ptr<Device> device_;
 };
@@ -132,7 +164,11 @@ class HeldUserDevice final : public HeldDevice {
     // The server has seen the end of its client.
     void quiet() noexcept override {}
     bool reset() override { return false; }
+    int release_notice() const noexcept override { return -1; }
+    int error_notice() const noexcept override { return -1; }
+    bool present() noexcept override { return true; }
     void release() override { memory_.reset(); }
+    void let_go() override { memory_.reset(); }
 
   private:
     DeviceName name_;
@@ -140,6 +176,13 @@ class HeldUserDevice final : public HeldDevice {
 };
 
 }  // namespace
+
+bool HeldDevice::in_machine(const DeviceName& name) {
+    if (!name.pci())
+        return true;
+    std::error_code error;
+    return std::filesystem::exists(Inventory().paths().sys / "bus/pci/devices" / name.pci()->text(), error);
+}
 
 std::unique_ptr<HeldDevice> HeldDevice::open(const DeviceName& name) {
     if (name.pci())

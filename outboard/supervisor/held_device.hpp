@@ -30,6 +30,9 @@ class HeldDevice {
     static std::unique_ptr<HeldDevice> adopt(const DeviceName& name, std::vector<Fd> kept, HeldArena arena,
                                              bool bound_here);
 
+    /// The device is in the machine. Nobody can say so of a vfio-user device, so that always is.
+    static bool in_machine(const DeviceName& name);
+
     HeldDevice() = default;
     HeldDevice(const HeldDevice&) = delete;
     HeldDevice& operator=(const HeldDevice&) = delete;
@@ -55,8 +58,18 @@ class HeldDevice {
     /// Resets it where the kernel knows how; false where it does not.
     virtual bool reset() = 0;
 
+    /// An eventfd that fires when the kernel wants the device back: somebody unbinds it, or it is about to
+    /// leave the machine, or has left it. The device is waited for until it is closed. -1: none.
+    virtual int release_notice() const noexcept = 0;
+    /// An eventfd that fires when the device has reported an error, by PCI Express AER. -1: none.
+    virtual int error_notice() const noexcept = 0;
+    /// False: it has left the machine.
+    virtual bool present() noexcept = 0;
+
     /// Closes it and gives it back to whoever had it.
     virtual void release() = 0;
+    /// Closes it and leaves it to whoever takes it.
+    virtual void let_go() = 0;
 };
 
 }  // namespace outboard

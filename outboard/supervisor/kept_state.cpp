@@ -44,7 +44,8 @@ json to_json(const KeptState& state) {
             {"bound_here", state.bound_here},
             {"disks", disks},
             {"host_pid", state.host_pid},
-            {"restarts", state.restarts}};
+            {"restarts", state.restarts},
+            {"quarantine", state.quarantine}};
 }
 
 KeptState kept_state(const json& document) {
@@ -56,6 +57,7 @@ KeptState kept_state(const json& document) {
         document.at("bound_here").get_to(state.bound_here);
         document.at("host_pid").get_to(state.host_pid);
         document.at("restarts").get_to(state.restarts);
+        state.quarantine = document.value("quarantine", std::string());
         for (const json& disk : document.at("disks"))
             state.disks.push_back(kept_disk(disk));
         return state;

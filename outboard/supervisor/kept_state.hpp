@@ -17,15 +17,16 @@ struct KeptDisk {
     bool stable_writes = false;
 };
 
-/// Of one device whose host serves.
+/// Of one device whose host serves, or that is in quarantine.
 struct KeptState {
-    std::string driver;
+    std::string driver{};
     std::uint64_t arena_bytes = 0;
     std::uint64_t arena_iova = 0;
     bool bound_here = false;
-    std::vector<KeptDisk> disks;
+    std::vector<KeptDisk> disks{};
     int host_pid = 0;
     unsigned restarts = 0;
+    std::string quarantine{};  ///< why it is in quarantine; empty: it is not
 };
 
 nlohmann::json to_json(const KeptState& state);

@@ -4,7 +4,8 @@
 #include "outboard/host/forward_progress.hpp"
 #include "outboard/host/stop_signals.hpp"
 #include "outboard/runtime/run_loop.hpp"
-#include "outboard/supervisor/descriptor_keeper.hpp"
+#include "outboard/supervisor/keeper_process.hpp"
+#include "outboard/supervisor/service_manager.hpp"
 #include "outboard/supervisor/spawn.hpp"
 #include "outboard/supervisor/supervisor.hpp"
 
@@ -54,6 +55,8 @@ int main(int argc, char** argv) {
             std::fprintf(stderr, "outboardd: %s\n", refused.c_str());
         options.configuration = outboard::read_configuration(configuration);
         find_programs(options);
+        outboard::ServiceManager service;
+        options.service = &service;
         std::signal(SIGPIPE, SIG_IGN);
         outboard::StopSignals signals;
         // Users of a disk wait for this process while its host is replaced.

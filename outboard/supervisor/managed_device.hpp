@@ -1,6 +1,7 @@
 // One device under supervision: held here, driven by one host after the other.
 #pragma once
 
+#include "outboard/backend/pci/iommu_faults.hpp"
 #include "outboard/export/ublk/control.hpp"
 #include "outboard/export/ublk/served_device.hpp"
 #include "outboard/host/protocol/messages.hpp"
@@ -10,6 +11,7 @@
 #include "outboard/supervisor/device_settings.hpp"
 #include "outboard/supervisor/held_device.hpp"
 #include "outboard/supervisor/host_process.hpp"
+#include "outboard/supervisor/kept_state.hpp"
 #include "outboard/supervisor/restart_policy.hpp"
 
 #include <cstdint>
@@ -26,12 +28,14 @@
 namespace outboard {
 
 enum class ManagedState : std::uint8_t {
-    starting,    ///< its first host is on the way
-    running,     ///< served
-    recovering,  ///< its host has died, users wait for the next one
-    stopping,    ///< on somebody's order
-    stopped,     ///< likewise; the device is given back
-    failed,      ///< given up: users saw errors
+    starting,     ///< its first host is on the way
+    running,      ///< served
+    recovering,   ///< its host has died, users wait for the next one
+    stopping,     ///< on somebody's order
+    stopped,      ///< likewise, or because the kernel wanted it; the device is given back
+    failed,       ///< given up: users saw errors
+    removed,      ///< not in the machine: it is started when it is plugged in
+    quarantined,  ///< its IOMMU blocked it: nobody drives it, and nobody gets it
 };
 
 const char* to_string(ManagedState state) noexcept;
@@ -73,13 +77,19 @@ class ManagedDevice {
     const DeviceSettings& settings() const noexcept { return settings_; }
     DeviceStatus status() const;
 
-    /// Begins, from nothing, stopped or failed; with `kept`, goes on where another supervisor has left off.
-    /// Returns at once.
+    /// Begins, unless it has begun; with `kept`, goes on where another supervisor has left off. A device that
+    /// is not in the machine is waited for. Returns at once.
     void start(std::optional<KeptEntry> kept = std::nullopt);
     /// Waits until it runs. Throws what made it fail.
     Task<void> running();
+    /// The kernel tells that the device has come into the machine: it begins if it was waited for.
+    void plugged();
+    /// The kernel tells that it has left; it was given back before.
+    void unplugged();
+    /// The IOMMU has blocked the device: its host is killed, its disks go, it stays where it is.
+    void quarantine(const IommuFault& fault);
     /// Stops it: waits for what the page cache holds, takes the disks away and gives the device back. Throws
-    /// Error (busy) that names who uses the disks, unless `force`.
+    /// Error (busy) that names who uses the disks, unless `force`; and for a device in quarantine.
     Task<void> stop(bool force);
     /// Lets another host take over from the one at work, whatever that does just now: users see a pause. With
     /// a `driver`, that drives the device from then on; when it fails before it serves, the one before goes
@@ -94,9 +104,14 @@ class ManagedDevice {
     };
 
     Task<void> live(std::optional<KeptEntry> kept);
+    Task<void> open_device();
+    Task<void> back_off(Duration delay);
+    void reset_device();
     void adopt(KeptEntry kept);
     Task<void> find_left_behind();
     void keep(const HostProcess& host);
+    void keep_quarantine();
+    void put(KeptState state, std::vector<int> descriptors);
     void forget();
     Task<void> hold();
     Task<std::string> attend();
@@ -116,6 +131,13 @@ class ManagedDevice {
     Task<void> serve_until_stopped(HostProcess& host);
     Task<void> take_disks_away();
     Task<void> end(std::string failure);
+    Task<void> isolate();
+    void follow_notices();
+    Task<void> watch_release();
+    Task<void> watch_errors();
+    void give_back();
+    Task<void> kill_after(Duration limit);
+    [[noreturn]] void throw_disobedient(std::string cause) const;
     std::unique_ptr<HostProcess> make_host();
     void prepare_spare();
     bool hear(const Packet& packet);
@@ -134,9 +156,14 @@ class ManagedDevice {
     std::vector<Export> exports_;
     bool exports_live_ = false;  ///< they were started: users may wait for them
     bool stop_wanted_ = false;
-    bool finished_ = false;                     ///< the last host came to an orderly end
-    bool said_why_ = false;                     ///< the host at work has told what ends it
-    bool hung_ = false;                         ///< the host at work was killed because it did not answer
+    bool taken_away_ = false;  ///< the kernel wants the device, or has it
+    bool quarantined_ = false;
+    bool just_plugged_ = false;  ///< others look at it for a moment
+    bool device_error_ = false;  ///< the host at work was killed because the device reported one
+    bool reset_wanted_ = false;  ///< before the next host
+    bool finished_ = false;      ///< the last host came to an orderly end
+    bool said_why_ = false;      ///< the host at work has told what ends it
+    bool hung_ = false;          ///< the host at work was killed because it did not answer
     std::optional<std::string> driver_before_;  ///< while another one tries
     std::string replacing_;                     ///< why the host at work was ended on purpose
     std::uint64_t last_pong_ = 0;
@@ -147,6 +174,9 @@ class ManagedDevice {
     std::unique_ptr<HostProcess> host_;
     std::unique_ptr<HostProcess> spare_;
     std::unique_ptr<HostProcess> adopted_;  ///< another supervisor's, at work
+    Task<void> release_watch_;
+    Task<void> error_watch_;
+    Task<void> release_limit_;
     Task<void> life_;
 };
 

@@ -1,6 +1,7 @@
 // outboardd: devices and their hosts, watched by one process.
 #pragma once
 
+#include "outboard/backend/pci/iommu_faults.hpp"
 #include "outboard/export/ublk/control.hpp"
 #include "outboard/host/stop_signals.hpp"
 #include "outboard/runtime/run_loop.hpp"
@@ -9,7 +10,9 @@
 #include "outboard/supervisor/control_protocol.hpp"
 #include "outboard/supervisor/control_server.hpp"
 #include "outboard/supervisor/descriptor_keeper.hpp"
+#include "outboard/supervisor/device_events.hpp"
 #include "outboard/supervisor/managed_device.hpp"
+#include "outboard/supervisor/service_manager.hpp"
 
 #include <deque>
 #include <filesystem>
@@ -29,6 +32,7 @@ struct SupervisorOptions {
     std::string group = "outboard";      ///< who may ask, besides root
     std::filesystem::path host_program;  ///< outboard-host
     std::filesystem::path own_program;   ///< outboardd, which is also the keeper of descriptors
+    ServiceManager* service = nullptr;   ///< that which has started this process; it outlives the supervisor
     /// A stop signal ends this process and nothing else: the next one goes on.
     bool leave_running = false;
 };
@@ -60,14 +64,29 @@ class Supervisor {
     Entry& add(DeviceSettings settings);
     Entry& find(const std::string& name);
     void go_on();
+    void follow();
     void log(Entry& entry, const std::string& device, std::string_view line);
     Task<void> stop_all(StopSignals& signals);
+    Task<void> follow_devices();
+    Task<void> follow_faults();
+    void look_around();
+    Task<void> announce();
+    Task<void> feed_watchdog();
+    void tell_status();
+    ManagedDevice* at(const PciAddress& address);
 
     RunLoop* loop_;
     SupervisorOptions options_;
     std::optional<ublk::Control> control_;
-    std::optional<DescriptorKeeper> keeper_;
+    std::unique_ptr<DescriptorKeeper> keeper_;
     std::map<std::string, Entry> devices_;
+    std::optional<DeviceEvents> events_;
+    std::optional<IommuFaultWatch> faults_;
+    Task<void> following_devices_;
+    Task<void> following_faults_;
+    Task<void> announcing_;
+    Task<void> watchdog_;
+    std::string said_;  ///< the last status
     ControlServer server_;
 };
 

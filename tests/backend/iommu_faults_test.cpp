@@ -104,6 +104,12 @@ TEST(IommuFaultWatch, GivesTheFaultsOfOneDeviceFromNowOn) {
         "3,3,12,-;DMAR: [DMA Write NO_PASID] Request device [00:04.0] fault addr 0x2000 [fault reason 0x05] "
         "other\n");
     EXPECT_TRUE(watch.take(device).empty());
+    append(
+        "3,4,13,-;DMAR: [DMA Write NO_PASID] Request device [00:04.0] fault addr 0x3000 [fault reason 0x05] "
+        "of any device\n");
+    const auto all = watch.take();
+    ASSERT_EQ(all.size(), 1U);
+    EXPECT_EQ(all[0].device, PciAddress::parse("0000:00:04.0"));
     std::filesystem::remove(path);
 }
 

@@ -66,6 +66,27 @@ TEST_F(Binding, AnOverrideOfTheAdministratorIsPutBack) {
     EXPECT_EQ(machine.driver_override_of(name), "ata_piix");
 }
 
+TEST_F(Binding, LetsGoOfADeviceThatSomebodyElseTakes) {
+    machine.put(machine.device_path(name) / "driver_override", "ata_piix\n");
+    binder().bind(address);
+    binder().let_go(address);
+    EXPECT_EQ(machine.driver_of(name), "vfio-pci");
+    EXPECT_EQ(machine.driver_override_of(name), "ata_piix");
+    EXPECT_FALSE(std::filesystem::exists(machine.paths().run / "bound" / name));
+}
+
+TEST_F(Binding, LetsGoOfADeviceThatIsGone) {
+    binder().bind(address);
+    std::filesystem::remove(machine.paths().sys / "bus/pci/devices" / name);
+    EXPECT_NO_THROW(binder().let_go(address));
+    EXPECT_FALSE(std::filesystem::exists(machine.paths().run / "bound" / name));
+}
+
+TEST_F(Binding, LettingGoOfADeviceThatWasNotTakenChangesNothing) {
+    binder().let_go(address);
+    EXPECT_THAT(machine.written, IsEmpty());
+}
+
 TEST_F(Binding, WithoutMemoryTheKernelChooses) {
     binder().bind(address);
     std::filesystem::remove_all(machine.paths().run);

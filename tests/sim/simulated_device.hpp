@@ -20,8 +20,8 @@ class SimulatedDevice {
   public:
     /// `configure` gives the model's options; a model that can complain may keep what it is called with.
     template <class Configure>
-    explicit SimulatedDevice(Configure&& configure)
-        : model_(std::forward<Configure>(configure)([this](std::string_view what) { note(what); })) {}
+    explicit SimulatedDevice(const Configure& configure)
+        : model_(configure([this](std::string_view what) { note(what); })) {}
 
     std::filesystem::path path() const { return server_.server().path(); }
     std::string name() const { return "vfio-user:" + path().string(); }

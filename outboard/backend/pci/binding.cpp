@@ -71,7 +71,7 @@ BindingChange Binder::bind(const PciAddress& address) {
     const Before before{.driver = device.driver,
                         .driver_override = driver_override == no_override ? "" : driver_override};
     // The override comes first: a process without the rights fails here, with nothing changed.
-    write(bind_action, device, device.path / "driver_override", vfio_driver);
+    write(bind_action, address, device.path / "driver_override", vfio_driver);
     try {
         remember(device, before);
         unbind(bind_action, device);
@@ -91,7 +91,7 @@ BindingChange Binder::bind(const PciAddress& address) {
 
 BindingChange Binder::restore(const PciAddress& address) {
     const PciDevice device = inventory_.device(address);
-    const std::optional<Before> before = recall(device);
+    const std::optional<Before> before = recall(address);
     const bool half_restored = device.driver.empty() && before;
     if (device.driver != vfio_driver && !half_restored)
         return {.before = device.driver, .after = device.driver};
@@ -106,23 +106,42 @@ BindingChange Binder::restore(const PciAddress& address) {
                      .cause = fmt::format("its driver {} is not loaded any more", before->driver),
                      .remedy = fmt::format("run `modprobe {}` as root", before->driver)});
     const std::string driver_override = before ? before->driver_override : std::string();
-    write(restore_action, device, device.path / "driver_override",
+    write(restore_action, address, device.path / "driver_override",
           driver_override.empty() ? "\n" : driver_override);
     unbind(restore_action, device);
     if (!before)
-        write(restore_action, device, inventory_.paths().sys / "bus/pci/drivers_probe", address.text());
+        write(restore_action, address, inventory_.paths().sys / "bus/pci/drivers_probe", address.text());
     else if (!before->driver.empty())
         bind_to(restore_action, device, before->driver);
-    fs::remove(memory_path(device), error);
+    fs::remove(memory_path(address), error);
     return {.before = device.driver, .after = inventory_.device(address).driver};
 }
 
-fs::path Binder::memory_path(const PciDevice& device) const {
-    return inventory_.paths().run / "bound" / device.address.text();
+void Binder::let_go(const PciAddress& address) {
+    std::error_code error;
+    const fs::path memory = memory_path(address);
+    const std::optional<Before> before = recall(address);
+    if (!before)
+        return;
+    const fs::path attribute =
+        inventory_.paths().sys / "bus/pci/devices" / address.text() / "driver_override";
+    try {
+        write("let go of the device", address, attribute,
+              before->driver_override.empty() ? "\n" : before->driver_override);
+    } catch (const Error& failure) {
+        // It is gone, and so is its choice.
+        if (failure.kind() != ErrorKind::not_found)
+            throw;
+    }
+    fs::remove(memory, error);
+}
+
+fs::path Binder::memory_path(const PciAddress& address) const {
+    return inventory_.paths().run / "bound" / address.text();
 }
 
 void Binder::remember(const PciDevice& device, const Before& before) const {
-    const fs::path path = memory_path(device);
+    const fs::path path = memory_path(device.address);
     std::error_code error;
     fs::create_directories(path.parent_path(), error);
     if (error)
@@ -134,8 +153,8 @@ void Binder::remember(const PciDevice& device, const Before& before) const {
         throw_errno(errno, "write", path.string());
 }
 
-std::optional<Binder::Before> Binder::recall(const PciDevice& device) const {
-    const auto text = try_read_text(memory_path(device));
+std::optional<Binder::Before> Binder::recall(const PciAddress& address) const {
+    const auto text = try_read_text(memory_path(address));
     if (!text)
         return std::nullopt;
     const std::size_t end = text->find('\n');
@@ -143,14 +162,14 @@ std::optional<Binder::Before> Binder::recall(const PciDevice& device) const {
                   .driver_override = end == std::string::npos ? "" : text->substr(end + 1)};
 }
 
-void Binder::write(const char* action, const PciDevice& device, const fs::path& attribute,
+void Binder::write(const char* action, const PciAddress& address, const fs::path& attribute,
                    std::string_view text) const {
     try {
         write_(attribute, text);
     } catch (const Error& error) {
         throw Error({.kind = error.kind(),
                      .action = action,
-                     .subject = device.address.text(),
+                     .subject = address.text(),
                      .cause = fmt::format("{}: {}", attribute.string(), error.parts().cause),
                      .remedy = error.kind() == ErrorKind::not_permitted ? "run it as root" : ""});
     }
@@ -158,23 +177,23 @@ void Binder::write(const char* action, const PciDevice& device, const fs::path& 
 
 void Binder::unbind(const char* action, const PciDevice& device) const {
     if (!device.driver.empty())
-        write(action, device, inventory_.paths().sys / "bus/pci/drivers" / device.driver / "unbind",
+        write(action, device.address, inventory_.paths().sys / "bus/pci/drivers" / device.driver / "unbind",
               device.address.text());
 }
 
 void Binder::bind_to(const char* action, const PciDevice& device, const std::string& driver) const {
-    write(action, device, inventory_.paths().sys / "bus/pci/drivers" / driver / "bind",
+    write(action, device.address, inventory_.paths().sys / "bus/pci/drivers" / driver / "bind",
           device.address.text());
 }
 
 void Binder::undo_bind(const PciAddress& address, const Before& before) const {
     const PciDevice device = inventory_.device(address);
-    write(restore_action, device, device.path / "driver_override",
+    write(restore_action, address, device.path / "driver_override",
           before.driver_override.empty() ? "\n" : before.driver_override);
     if (device.driver.empty() && !before.driver.empty())
         bind_to(restore_action, device, before.driver);
     std::error_code error;
-    fs::remove(memory_path(device), error);
+    fs::remove(memory_path(address), error);
 }
 
 }  // namespace outboard

@@ -40,6 +40,10 @@ class Binder {
     /// driver is not there or refuses the device; not permitted.
     BindingChange restore(const PciAddress& address);
 
+    /// Forgets a device that somebody else takes from vfio-pci, or that is gone: vfio-pci is not its choice
+    /// any more. Nothing happens to one that is not remembered. Throws Error: not permitted.
+    void let_go(const PciAddress& address);
+
   private:
     /// What a device had before it was bound to vfio-pci; empty texts for none.
     struct Before {
@@ -47,10 +51,10 @@ class Binder {
         std::string driver_override;
     };
 
-    std::filesystem::path memory_path(const PciDevice& device) const;
+    std::filesystem::path memory_path(const PciAddress& address) const;
     void remember(const PciDevice& device, const Before& before) const;
-    std::optional<Before> recall(const PciDevice& device) const;
-    void write(const char* action, const PciDevice& device, const std::filesystem::path& attribute,
+    std::optional<Before> recall(const PciAddress& address) const;
+    void write(const char* action, const PciAddress& address, const std::filesystem::path& attribute,
                std::string_view text) const;
     void unbind(const char* action, const PciDevice& device) const;
     void bind_to(const char* action, const PciDevice& device, const std::string& driver) const;

@@ -117,6 +117,12 @@ IommuFaultWatch::IommuFaultWatch(const std::filesystem::path& log)
 }
 
 std::vector<IommuFault> IommuFaultWatch::take(const PciAddress& device) {
+    std::vector<IommuFault> faults = take();
+    std::erase_if(faults, [&](const IommuFault& fault) { return fault.device != device; });
+    return faults;
+}
+
+std::vector<IommuFault> IommuFaultWatch::take() {
     std::vector<IommuFault> faults;
     std::array<char, 8192> record{};  // the kernel gives one record a read, and never a larger one
     for (;;) {
@@ -131,7 +137,7 @@ std::vector<IommuFault> IommuFaultWatch::take(const PciAddress& device) {
         const std::string_view line(record.data(), static_cast<std::size_t>(count));
         // "priority,sequence,time,flags;text", then lines of properties.
         const std::string_view text = until(line.substr(line.find(';') + 1), "\n");
-        if (auto fault = parse_iommu_fault(text); fault && fault->device == device)
+        if (auto fault = parse_iommu_fault(text); fault)
             faults.push_back(std::move(*fault));
     }
 }

@@ -37,8 +37,9 @@ class IommuFaultWatch {
     /// Becomes readable when the log has new lines; owned by this object.
     int fd() const noexcept { return log_.get(); }
 
-    /// The faults of `device` reported since the last call; never blocks. Throws Error when the log cannot be
-    /// read.
+    /// The faults reported since the last call; never blocks. Throws Error when the log cannot be read.
+    std::vector<IommuFault> take();
+    /// The same, but for those of other devices.
     std::vector<IommuFault> take(const PciAddress& device);
 
   private:

@@ -53,6 +53,19 @@ int transfer_all(std::size_t size, Transfer transfer) noexcept {
     return 0;
 }
 
+/// Room for vfio_irq_set and what it says of eventfds.
+std::vector<std::byte> trigger_order(std::uint32_t index, std::span<const int> eventfds) {
+    std::vector<std::byte> bytes(sizeof(vfio_irq_set) + eventfds.size_bytes());
+    vfio_irq_set set{};
+    set.argsz = static_cast<std::uint32_t>(bytes.size());
+    set.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+    set.index = index;
+    set.count = static_cast<std::uint32_t>(eventfds.size());
+    std::memcpy(bytes.data(), &set, sizeof set);
+    std::memcpy(bytes.data() + sizeof set, eventfds.data(), eventfds.size_bytes());
+    return bytes;
+}
+
 bool inside(const RegionInfo& info, std::uint64_t offset, std::size_t size) noexcept {
     return offset <= info.size && size <= info.size - offset;
 }
@@ -210,14 +223,7 @@ void DeviceFile::set_interrupts(InterruptKind kind, std::span<const int> eventfd
                      .subject = name_,
                      .cause = fmt::format("its {} interrupts are enabled", to_text(*enabled_)),
                      .remedy = "disable them first"});
-    std::vector<std::byte> bytes(sizeof(vfio_irq_set) + eventfds.size_bytes());
-    vfio_irq_set set{};
-    set.argsz = static_cast<std::uint32_t>(bytes.size());
-    set.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
-    set.index = static_cast<std::uint32_t>(kind);
-    set.count = static_cast<std::uint32_t>(eventfds.size());
-    std::memcpy(bytes.data(), &set, sizeof set);
-    std::memcpy(bytes.data() + sizeof set, eventfds.data(), eventfds.size_bytes());
+    std::vector<std::byte> bytes = trigger_order(static_cast<std::uint32_t>(kind), eventfds);
     const int result = call(fd_.get(), VFIO_DEVICE_SET_IRQS, bytes.data());
     // A positive result is the number of vectors the machine has left, and none was enabled.
     if (result > 0)
@@ -266,6 +272,31 @@ int DeviceFile::clear_bus_master() noexcept {
         return error;
     command = static_cast<std::uint16_t>(command & ~PCI_COMMAND_MASTER);
     return write_region(RegionIndex::config, PCI_COMMAND, std::as_bytes(std::span(&command, 1)));
+}
+
+bool DeviceFile::set_notice(Notice notice, int eventfd) {
+    const std::uint32_t index = notice == Notice::error ? VFIO_PCI_ERR_IRQ_INDEX : VFIO_PCI_REQ_IRQ_INDEX;
+    vfio_irq_info info{};
+    info.argsz = sizeof info;
+    info.index = index;
+    // The kernel refuses the question where there is no such notice: errors are those of PCI Express.
+    if (call(fd_.get(), VFIO_DEVICE_GET_IRQ_INFO, &info) < 0 || info.count == 0)
+        return false;
+    std::vector<std::byte> bytes = trigger_order(index, std::span(&eventfd, 1));
+    if (const int result = call(fd_.get(), VFIO_DEVICE_SET_IRQS, bytes.data()); result < 0)
+        throw_errno(-result,
+                    notice == Notice::error ? "follow the errors of" : "follow the release requests for",
+                    name_);
+    return true;
+}
+
+bool DeviceFile::present() noexcept {
+    // Revision and class are the device's own; vfio-pci answers for its vendor where it is a virtual
+    // function.
+    std::uint32_t class_and_revision = 0;
+    const int error = read_region(RegionIndex::config, PCI_CLASS_REVISION,
+                                  std::as_writable_bytes(std::span(&class_and_revision, 1)));
+    return error == 0 && class_and_revision != 0xffffffff;
 }
 
 void DeviceFile::reset() {

@@ -18,6 +18,12 @@
 
 namespace outboard::vfio {
 
+/// What the kernel tells whoever has the device open, beside the device's own interrupts.
+enum class Notice : std::uint8_t {
+    error,    ///< the device, or the way to it, has reported an error (PCI Express AER)
+    release,  ///< it shall be closed: somebody unbinds it, or it is about to leave the machine
+};
+
 /// Owns the descriptor and the regions mapped from it. Functions do what those of Backend do.
 class DeviceFile {
   public:
@@ -48,6 +54,12 @@ class DeviceFile {
     void set_interrupts(InterruptKind kind, std::span<const int> eventfds);
     int mask_intx() noexcept { return switch_intx(VFIO_IRQ_SET_ACTION_MASK); }
     int unmask_intx() noexcept { return switch_intx(VFIO_IRQ_SET_ACTION_UNMASK); }
+
+    /// Lets the eventfd fire with each such notice from now on: a release once more every ten seconds until
+    /// the device is closed. False for a device that has no such notice. Throws Error.
+    bool set_notice(Notice notice, int eventfd);
+    /// False: what is read of it is what an empty slot gives.
+    bool present() noexcept;
 
     bool resettable() const noexcept { return resettable_; }
     void reset();

@@ -36,6 +36,9 @@ class VfioBackend final : public Backend {
     }
     /// Stops a device whose driver is gone: see DeviceFile::quiet.
     int quiet() noexcept { return device_.quiet(); }
+    /// See DeviceFile::set_notice and DeviceFile::present.
+    bool set_notice(Notice notice, int eventfd) { return device_.set_notice(notice, eventfd); }
+    bool present() noexcept { return device_.present(); }
 
     const std::string& name() const noexcept override { return device_.name(); }
 

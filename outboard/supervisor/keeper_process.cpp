@@ -1,4 +1,4 @@
-#include "outboard/supervisor/descriptor_keeper.hpp"
+#include "outboard/supervisor/keeper_process.hpp"
 
 #include "outboard/base/error.hpp"
 #include "outboard/supervisor/spawn.hpp"
@@ -108,7 +108,7 @@ void keep_descriptors(Fd listener) {
     }
 }
 
-DescriptorKeeper::DescriptorKeeper(const std::filesystem::path& path, const std::filesystem::path& program) {
+KeeperProcess::KeeperProcess(const std::filesystem::path& path, const std::filesystem::path& program) {
     const sockaddr_un address = address_of(path);
     Fd socket = make_socket();
     if (!connects(socket, address)) {
@@ -121,7 +121,7 @@ DescriptorKeeper::DescriptorKeeper(const std::filesystem::path& path, const std:
     socket_ = PacketSocket(std::move(socket));
 }
 
-Packet DescriptorKeeper::next() {
+Packet KeeperProcess::next() {
     for (;;) {
         if (std::optional<Packet> packet = socket_.receive())
             return std::move(*packet);
@@ -132,11 +132,11 @@ Packet DescriptorKeeper::next() {
     }
 }
 
-void DescriptorKeeper::request(const json& document, std::span<const int> descriptors) {
+void KeeperProcess::request(const json& document, std::span<const int> descriptors) {
     socket_.send(document.dump(-1, ' ', false, json::error_handler_t::replace), descriptors);
 }
 
-std::vector<KeptEntry> DescriptorKeeper::list() {
+std::vector<KeptEntry> KeeperProcess::list() {
     request({{"list", true}});
     std::vector<KeptEntry> entries;
     for (;;) {
@@ -150,17 +150,17 @@ std::vector<KeptEntry> DescriptorKeeper::list() {
     }
 }
 
-void DescriptorKeeper::put(const std::string& name, const json& state, std::span<const int> descriptors) {
+void KeeperProcess::put(const std::string& name, const json& state, std::span<const int> descriptors) {
     request({{"put", name}, {"state", state}}, descriptors);
     next();
 }
 
-void DescriptorKeeper::remove(const std::string& name) {
+void KeeperProcess::remove(const std::string& name) {
     request({{"remove", name}});
     next();
 }
 
-void DescriptorKeeper::dismiss() {
+void KeeperProcess::dismiss() {
     request({{"end", true}});
     next();
 }

@@ -4,14 +4,10 @@
 
 #include <chrono>
 #include <memory>
-#include <utility>
 
 #include "fuzz/disk_user.hpp"
-#include "fuzz/lying_device.hpp"
-#include "fuzz/require.hpp"
 #include "fuzz/target.hpp"
 #include "fuzz/virtual_time.hpp"
-#include "tests/support/model_backend.hpp"
 
 namespace outboard::fuzz {
 namespace {
@@ -20,9 +16,9 @@ using namespace std::chrono_literals;
 
 /// Eight tries for each of the requests of a batch, each with a reset of the disk, of the HBA and of the
 /// device, and three ports to bring up twice.
-constexpr DriveLimits limits{.batch = DiskUser::most * 8 * 8s, .bring_up = 20s};
+constexpr DriveLimits limits{.batch = batch_requests * 8 * 8s, .bring_up = 20s};
 
-std::unique_ptr<test::ModelBackend> make_honest(Input& input) {
+sim::ahci::Options choose_hba(Input& input) {
     sim::ahci::Options options;
     options.ports.resize(3);
     const auto choice = input.take<std::uint8_t>();
@@ -44,34 +40,14 @@ std::unique_ptr<test::ModelBackend> make_honest(Input& input) {
         if ((features & 32) != 0)
             disk.disk.bad = {{.first = 3, .count = 4}};
     }
-    return std::make_unique<test::ModelBackend>(std::make_unique<sim::ahci::Hba>(options));
+    return options;
 }
 
 }  // namespace
 
 void run(Input input) {
     reset_time();
-    std::unique_ptr<test::ModelBackend> honest = make_honest(input);
-    test::ModelBackend& model = *honest;
-    auto owned = std::make_unique<LyingDevice>(std::move(honest), input);
-    LyingDevice& lying = *owned;
-    set_while_asleep([&lying, &model] {
-        model.run_timers();
-        return lying.asleep();
-    });
-    {
-        RunLoop loop({.entries = 16});
-        Device device(std::move(owned));
-        device.create_arena({.size = ahci::description.dma_bytes + DiskUser::data_bytes,
-                             .address_bits = 32,
-                             .huge_pages = false});
-        try {
-            drive(input, device, loop, ahci::description, limits);
-        } catch (const Error&) {
-            require(lying.broken(), "only a device that fails its accesses ends a driver");
-        }
-    }
-    set_while_asleep({});
+    drive(input, std::make_unique<sim::ahci::Hba>(choose_hba(input)), ahci::description, limits);
 }
 
 }  // namespace outboard::fuzz

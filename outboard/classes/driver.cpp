@@ -6,6 +6,10 @@
 
 namespace outboard {
 
+Task<std::optional<DiskHealth>> Driver::read_health() {
+    co_return std::nullopt;
+}
+
 void refuse_device(const std::string& name, std::string cause, std::string remedy) {
     throw Error({.kind = ErrorKind::unsupported,
                  .action = "drive",

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "outboard/classes/block_device.hpp"
+#include "outboard/classes/disk_health.hpp"
 #include "outboard/device/config_space.hpp"
 #include "outboard/device/device.hpp"
 #include "outboard/runtime/run_loop.hpp"
@@ -33,6 +34,10 @@ class Driver {
     /// The disks found, in the driver's own order (for IDE: primary master, primary slave, secondary master,
     /// …). They live as long as the driver.
     virtual std::vector<BlockDevice*> block_devices() { return {}; }
+
+    /// Asks the device how it is, while its queues work; nothing where it does not tell. On the driver's
+    /// loop. Throws Error.
+    virtual Task<std::optional<DiskHealth>> read_health();
 
     /// Brings the device to rest: caches flushed, interrupts off, no DMA. Every queue must be gone. Throws
     /// Error.

@@ -17,7 +17,7 @@ namespace outboard {
 
 /// Raised with every change of what a driver sees of classes/ and the layers below: a type's layout, a
 /// function's parameters, what either means.
-inline constexpr std::uint32_t driver_interface_version = 1;
+inline constexpr std::uint32_t driver_interface_version = 2;
 
 /// The one symbol that a module exports, `outboard_driver`.
 struct DriverModule {

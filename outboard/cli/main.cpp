@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
         outboard::cli::add_stop_verb(app, invocation);
         outboard::cli::add_supervisor_verbs(app, invocation);
         outboard::cli::add_bench_verb(app, invocation);
+        outboard::cli::add_health_verb(app, invocation);
         outboard::cli::add_sim_verb(app, invocation);
         outboard::cli::add_faults_verb(app, invocation);
         outboard::cli::add_lab_verb(app, invocation);

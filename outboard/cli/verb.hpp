@@ -32,6 +32,7 @@ void add_bench_verb(CLI::App& app, Invocation& invocation);
 void add_bind_verb(CLI::App& app, Invocation& invocation);
 void add_doctor_verb(CLI::App& app, Invocation& invocation);
 void add_faults_verb(CLI::App& app, Invocation& invocation);
+void add_health_verb(CLI::App& app, Invocation& invocation);
 void add_lab_verb(CLI::App& app, Invocation& invocation);
 void add_list_verb(CLI::App& app, Invocation& invocation);
 void add_run_verb(CLI::App& app, Invocation& invocation);

@@ -153,7 +153,7 @@ TEST(DriverModule, OfAnotherVersionIsRefused) {
     EXPECT_ERROR(
         open_module(path), ErrorKind::unsupported,
         ("cannot use as a driver " + path.string() +
-         ": it is made for version 77 of the driver interface, and this program has version 1; build "
+         ": it is made for version 77 of the driver interface, and this program has version 2; build "
          "it with the headers of this version of Outboard")
             .c_str());
 }

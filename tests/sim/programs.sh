@@ -104,6 +104,10 @@ for mode in adaptive interrupt poll; do
         "$("$bin/outboard" bench "vfio-user:$socket" --io-size 4096 --depth 32 --rw randread --time 0.1 --threads 1 --cpu 0 \
             --completion $mode --json | python3 -c "$sound")"
 done
+check 'the health of a disk' '[] 40 100 True 0' "$("$bin/outboard" health "vfio-user:$socket" --json | python3 -c '
+import json, sys
+d = json.load(sys.stdin)
+print(d["warnings"], d["temperature_celsius"], d["spare_percent"], d["read_commands"] > 0, d["media_errors"])')"
 check 'a benchmark of three threads that writes and verifies' 'True 0' \
     "$("$bin/outboard" bench "vfio-user:$socket" --io-size 8k --depth 4 --rw randrw --time 0.1 --threads 3 --verify --json |
         python3 -c "$sound")"
@@ -142,6 +146,9 @@ check 'exit status of a queue size that cannot be' 2 $?
 check 'and its message' 'outboard: cannot simulate a virtio-blk device: a queue'"'"'s size is a power of two from 2 to 1024; choose another value' "$output"
 
 serve "$bin/outboard" sim ide --socket "$socket" --size 16M --quiet
+output=$("$bin/outboard" health "vfio-user:$socket" 2>&1)
+check 'exit status of the health of a disk that does not tell' 6 $?
+check 'and its message' "outboard: cannot read the health of vfio-user:$socket: it does not tell, or its driver cannot ask" "$output"
 output=$("$bin/outboard" faults --device "vfio-user:$socket" 2>&1)
 check 'exit status of a campaign that would overwrite a disk' 2 $?
 check 'and its message' "outboard: cannot run a fault campaign on vfio-user:$socket: it would overwrite what is on the disk; add --destroy-data if that is what you want" "$output"

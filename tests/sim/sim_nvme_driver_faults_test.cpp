@@ -1,4 +1,5 @@
 // The NVMe driver on a simulated controller that goes wrong, a fault at a time.
+#include "outboard/base/error.hpp"
 #include "outboard/drivers/nvme/nvme.hpp"
 #include "outboard/sim/models/nvme/controller.hpp"
 #include "outboard/sim/server.hpp"
@@ -6,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -196,6 +198,47 @@ TEST_F(NvmeFaults, AQueueOnAnotherThreadGoesOnAfterAReset) {
     EXPECT_EQ(status, BlockStatus::ok);
     EXPECT_THAT(ours.told, Contains(HasSubstr("works again after a reset")));
     EXPECT_TRUE(test::block_is(data.bytes(), 0, 1));
+}
+
+TEST_F(NvmeFaults, WhatFailedIsInTheErrorLog) {
+    place->faults().order(FaultKind::status_error);
+    static_cast<void>(read());
+    const std::optional<DiskHealth> health = ours.health();
+    ASSERT_TRUE(health.has_value());
+    EXPECT_EQ(health->logged_errors, 1U);
+    ASSERT_EQ(health->errors.size(), 1U);
+    EXPECT_EQ(health->errors[0].number, 1U);
+    EXPECT_EQ(health->errors[0].disk, 1U);
+    EXPECT_EQ(health->errors[0].block, 0U);
+}
+
+TEST_F(NvmeFaults, HealthIsReadDuringAReset) {
+    place->faults().order(FaultKind::completion_drop);
+    test::fill_block(data.bytes(), 0, 1);
+    BlockRequest request;
+    request.length = data.length;
+    request.data = {&data, 1};
+    BlockRequest* one = &request;
+    ASSERT_EQ(ours.queue->submit({&one, 1}), 1U);
+    // Longer than its deadline and that of its abort: the queue asks for a reset when it is looked at.
+    std::this_thread::sleep_for(100ms);
+    const std::size_t reaped = ours.queue->reap({&one, 1});
+    EXPECT_TRUE(ours.health().has_value());
+    if (reaped == 0) {
+        EXPECT_EQ(ours.finish(), BlockStatus::ok);
+    }
+}
+
+TEST_F(NvmeFaults, AControllerThatIsGivenUpTellsNothing) {
+    ours.may_fail = true;
+    place->faults().order(FaultKind::all_ones);
+    static_cast<void>(read());
+    try {
+        static_cast<void>(ours.health());
+        FAIL() << "it answered";
+    } catch (const Error& error) {
+        EXPECT_THAT(error.what(), HasSubstr("it is given up"));
+    }
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <random>
 #include <span>
 #include <stdexcept>
@@ -148,6 +149,9 @@ class Ours {
         queue.reset();
         loop.run(driver_->shut_down());
     }
+
+    /// What the device says of itself, or nothing.
+    std::optional<DiskHealth> health() { return loop.run(driver_->read_health()); }
 
     const std::string& name() const { return device_->name(); }
     std::chrono::milliseconds load_time() const { return place_->load_time(); }

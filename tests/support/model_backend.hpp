@@ -20,14 +20,21 @@
 
 namespace outboard::test {
 
-/// The model's timers run with the accesses, or when run_timers() is called. For models that share no memory
-/// of their BARs.
+/// The model works with the accesses, and when it is turned. Memory of its BARs that it would share is
+/// reached by access.
 class ModelBackend final : public Backend {
   public:
     explicit ModelBackend(std::unique_ptr<sim::PciModel> model) : model_(std::move(model)) {}
 
     sim::PciModel& model() noexcept { return *model_; }
-    void run_timers() { model_->timers().run(Clock::now()); }
+    /// Lets the model work: its timers, and what it finds in shared memory. True when it found something.
+    bool turn() {
+        model_->timers().run(Clock::now());
+        bool worked = false;
+        for (unsigned left = most_polls; left > 0 && model_->poll() == sim::Polled::worked; --left)
+            worked = true;
+        return worked;
+    }
 
     const std::string& name() const noexcept override { return name_; }
     RegionInfo region_info(RegionIndex region) const override {
@@ -35,17 +42,17 @@ class ModelBackend final : public Backend {
         return {.size = size, .readable = size > 0, .writable = size > 0, .mappable = {}};
     }
     int read_region(RegionIndex region, std::uint64_t offset, std::span<std::byte> data) noexcept override {
-        run_timers();
+        turn();
         return sim::read_region(*model_, static_cast<unsigned>(region), offset, data);
     }
     int write_region(RegionIndex region, std::uint64_t offset,
                      std::span<const std::byte> data) noexcept override {
-        run_timers();
         const int error = sim::write_region(*model_, static_cast<unsigned>(region), offset, data);
         if (region == RegionIndex::config) {
             model_->dma().set_bus_master(model_->config().bus_master());
             model_->interrupts().update();
         }
+        turn();
         return error;
     }
     std::span<std::byte> map_region(RegionIndex /*region*/, const MappableArea& /*area*/) override {
@@ -97,6 +104,8 @@ class ModelBackend final : public Backend {
     }
 
   private:
+    static constexpr unsigned most_polls = 16;  ///< of a turn; a model may always find more
+
     /// VFIO and the models number them alike.
     static sim::IrqKind irq(InterruptKind kind) noexcept { return static_cast<sim::IrqKind>(kind); }
     Fd copy(int descriptor) const {

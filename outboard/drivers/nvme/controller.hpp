@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -39,6 +40,7 @@ class Controller final : public Driver {
     Task<void> start();
 
     std::vector<BlockDevice*> block_devices() override;
+    Task<std::optional<DiskHealth>> read_health() override;
     Task<void> shut_down() override;
 
     /// A queue that nobody uses, opened on the loop of the calling thread. Throws Error when there is
@@ -51,6 +53,11 @@ class Controller final : public Driver {
         std::unique_ptr<IoQueue> queue;
         bool lent = false;
         bool withdrawn = false;  ///< the controller has too few pairs for it, since a reset
+    };
+
+    /// Of who waits for the controller's health.
+    struct HealthWish {
+        std::optional<std::expected<DiskHealth, std::string>> answer;
     };
 
     ControllerAccess access() noexcept {
@@ -78,6 +85,9 @@ class Controller final : public Driver {
     Task<void> serve_interrupts();
     Task<void> handle_event(std::uint32_t event);
     Task<void> request_events();
+
+    // Health on demand (controller_health.cpp).
+    Task<void> answer_health_wish();
 
     // What queues complain of (controller_recovery.cpp).
     Task<void> serve_attention();
@@ -109,6 +119,7 @@ class Controller final : public Driver {
     static constexpr unsigned most_failures = 3;
     unsigned failures_ = 0;  ///< to put things right, since a queue was put to work again
     bool at_rest_ = false;
+    std::optional<HealthWish> health_wish_;
 
     std::vector<std::unique_ptr<Namespace>> namespaces_;
     std::optional<InterruptKind> interrupt_kind_;

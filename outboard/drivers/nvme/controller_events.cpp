@@ -4,10 +4,9 @@
 #include "outboard/base/endian.hpp"
 #include "outboard/base/error.hpp"
 #include "outboard/drivers/nvme/controller.hpp"
+#include "outboard/drivers/nvme/health_log.hpp"
 
-#include <array>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -20,26 +19,17 @@ namespace {
 enum class EventType : std::uint8_t { error = 0, health = 1, notice = 2 };
 constexpr unsigned namespace_changed = 0;  ///< bits 15:8 of a notice
 
-constexpr std::uint32_t health_bytes = 512;
-constexpr std::uint32_t error_entry_bytes = 64;
 constexpr std::uint32_t changed_list_bytes = 4096;
 
 /// Asynchronous Event Configuration (Base 5.27.1.8): critical warnings 7:0, namespace attributes 8.
 constexpr std::uint32_t health_events = 0x1f;
 constexpr std::uint32_t namespace_events = 1U << 8;
 
-/// Critical Warning of the health log (Base 5.16.1.3).
-std::string warnings(unsigned bits) {
-    constexpr std::array<std::string_view, 6> words{"the spare capacity is low",
-                                                    "the temperature is beyond a threshold",
-                                                    "its reliability is degraded",
-                                                    "the media are read only",
-                                                    "the backup of volatile memory has failed",
-                                                    "the persistent memory region is unreliable"};
+/// Of a critical warning, which may also have gone.
+std::string describe_change(unsigned bits) {
     std::string text;
-    for (std::size_t i = 0; i < words.size(); ++i)
-        if ((bits >> i & 1) != 0)
-            text += fmt::format("{}{}", text.empty() ? "" : ", ", words[i]);
+    for (const std::string& warning : describe_warnings(bits))
+        text += (text.empty() ? "" : ", ") + warning;
     return text.empty() ? "no warning any more" : text;
 }
 
@@ -86,7 +76,7 @@ Task<void> Controller::handle_event(std::uint32_t event) {
     const auto log = static_cast<LogPage>(event >> 16 & 0xff);
     std::uint32_t bytes = error_entry_bytes;
     if (log == LogPage::health)
-        bytes = health_bytes;
+        bytes = health_log_bytes;
     else if (log == LogPage::changed_namespaces)
         bytes = changed_list_bytes;
     Task<AdminResult> reading =
@@ -98,7 +88,8 @@ Task<void> Controller::handle_event(std::uint32_t event) {
                          describe(read.status)));
     } else if (type == EventType::health && log == LogPage::health) {
         const unsigned temperature = read_at<Le16>(told, 1).value_or(0);
-        tell(fmt::format("{}: {} ({} K)", name_, warnings(std::to_integer<unsigned>(told[0])), temperature));
+        tell(fmt::format("{}: {} ({} K)", name_, describe_change(std::to_integer<unsigned>(told[0])),
+                         temperature));
     } else if (type == EventType::notice && information == namespace_changed) {
         for (const std::uint32_t id : parse_namespace_list(told.first<identify_bytes>()))
             tell(fmt::format("{}: namespace {} has changed; start the driver anew to see it", name_, id));

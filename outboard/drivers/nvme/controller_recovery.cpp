@@ -65,6 +65,10 @@ Task<void> Controller::attend() {
         Task<void> handling = handle_event(*event);
         co_await std::move(handling);
     }
+    if (health_wish_ && !health_wish_->answer) {
+        Task<void> answering = answer_health_wish();
+        co_await std::move(answering);
+    }
 }
 
 /// Whether it worked is seen at the command itself: it ends, or its second deadline comes.

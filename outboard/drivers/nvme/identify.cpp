@@ -56,6 +56,7 @@ std::expected<ControllerIdentity, std::string_view> parse_controller(Page bytes)
     identity.shutdown_time_us = number<std::uint32_t>(bytes, 88);
     identity.namespace_events = (number<std::uint32_t>(bytes, 92) >> 8 & 1) != 0;
     identity.doorbell_buffers = (number<std::uint16_t>(bytes, 256) >> 8 & 1) != 0;
+    identity.error_entries = byte(bytes, 262) + 1U;
     identity.namespaces = number<std::uint32_t>(bytes, 516);
     const unsigned commands = number<std::uint16_t>(bytes, 520);
     identity.dataset_management = (commands >> 2 & 1) != 0;

@@ -20,6 +20,7 @@ struct ControllerIdentity {
     std::string firmware;
     std::uint64_t max_transfer = 0;      ///< MDTS in bytes; 0: no limit
     std::uint32_t namespaces = 0;        ///< NN: the highest number
+    std::uint32_t error_entries = 1;     ///< ELPE: that the error log holds
     std::uint32_t shutdown_time_us = 0;  ///< RTD3E: at most, of a normal shutdown; 0: not stated
     bool doorbell_buffers = false;       ///< OACS: Doorbell Buffer Config
     bool dataset_management = false;     ///< ONCS

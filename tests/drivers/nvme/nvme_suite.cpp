@@ -27,5 +27,24 @@ TEST(NvmeSuite, SaysWhatItsNamespacesAre) {
     EXPECT_THAT(ours.told, IsEmpty());
 }
 
+TEST(NvmeSuite, TellsItsHealthAtWork) {
+    Ours ours;
+    ours.open();
+    const DmaSpan data = ours.memory(0, mebibyte / 16);
+    const std::optional<DiskHealth> before = ours.health();
+    ASSERT_TRUE(before.has_value());
+    EXPECT_THAT(before->warnings, IsEmpty());
+    EXPECT_GT(before->temperature_celsius.value_or(0), 0);
+    for (unsigned i = 0; i < 16; ++i)
+        ASSERT_EQ(ours.run(BlockOperation::read, i * data.length, data), BlockStatus::ok);
+    const std::optional<DiskHealth> after = ours.health();
+    ASSERT_TRUE(after.has_value());
+    // Data is counted in units of 512,000 bytes, rounded up.
+    EXPECT_GE(after->read_commands, before->read_commands.value() + 16);
+    EXPECT_GE(after->bytes_read.value() + 512'000, before->bytes_read.value() + mebibyte);
+    EXPECT_EQ(after->write_commands, before->write_commands);
+    EXPECT_THAT(ours.told, IsEmpty());
+}
+
 }  // namespace
 }  // namespace outboard::test

@@ -2,9 +2,10 @@
 # The guest's half of ./demo and bench/compare: measures a disk under the in-kernel driver and under Outboard, in turns, and has
 # Outboard carry a file system that the in-kernel driver then checks. Writes what bench/measurements.py reads.
 #
-# usage: disk.sh [--huge-buffers] [--outboard-only] CONTROLLER OUT ROUNDS SECONDS [TREE SUM]
+# usage: disk.sh [--huge-buffers] [--paths "PATH…"] CONTROLLER OUT ROUNDS SECONDS [TREE SUM]
 #   --huge-buffers  fio's buffers lie in huge pages: how many pieces they have in memory is no matter of luck then
-#   --outboard-only  the in-kernel driver is not measured
+#   --paths     what is measured, in turns: kernel-unprotected, kernel-protected, ublk (by `outboard run`), supervised (ublk, by
+#               outboardd) and direct; all but supervised where it is not given
 #   CONTROLLER  PCI address of the controller; the disk is its first, of at least 1536 MiB
 #   SECONDS     of one measurement
 #   TREE        block device that holds a tar archive, a source tree and its SHA256SUMS; without it there is no file system
@@ -18,10 +19,10 @@ if [ "$1" = --huge-buffers ]; then
     buffers=--iomem=mmaphuge:/tmp/huge/buffers
     shift
 fi
-peer=yes
-if [ "$1" = --outboard-only ]; then
-    peer=
-    shift
+paths='kernel-unprotected kernel-protected ublk direct'
+if [ "$1" = --paths ]; then
+    paths=$2
+    shift 2
 fi
 controller=$1 out=$2 rounds=$3 seconds=$4 tree=${5-} sum=${6-}
 
@@ -68,7 +69,8 @@ kernel_drives() {
 }
 
 outboard_drives() {
-    nobody_drives
+    stop_server
+    [ "$(driver)" = vfio-pci ] || nobody_drives
     outboard bind "$controller" >/dev/null
 }
 
@@ -95,8 +97,22 @@ start_server() {
 stop_server() {
     [ -n "$server" ] || return 0
     kill -TERM "$server"
-    wait "$server" || die "outboard run ended with status $?: $(cat "$out/server.log")"
+    wait "$server" || die "the server ended with status $?: $(cat "$out/server.log")"
     server=
+}
+
+# The same by outboardd, in a host of its own.
+start_supervisor() {
+    mkdir -p /etc/outboard
+    printf '[[device]]\nname = "%s"\n' "$controller" >/etc/outboard/bench.toml
+    outboardd >"$out/server.log" 2>&1 &
+    server=$!
+    await 15 /dev/ublkb0 test -b /dev/ublkb0
+}
+
+stop_supervisor() {
+    outboard stop "$controller" >/dev/null
+    stop_server
 }
 
 # --- measuring ---
@@ -159,20 +175,34 @@ measure() {
     done
 }
 
-measure_kernel() {
-    [ -n "$peer" ] || return 0
-    kernel_drives identity
-    measure "$1" kernel-unprotected with_fio "$disk"
-    kernel_drives DMA
-    measure "$1" kernel-protected with_fio "$disk"
-}
-
-measure_outboard() {
-    outboard_drives
-    start_server
-    measure "$1" ublk with_fio /dev/ublkb0
-    stop_server
-    measure "$1" direct with_bench "$controller"
+measure_path() {
+    case $2 in
+        kernel-unprotected)
+            kernel_drives identity
+            measure "$1" $2 with_fio "$disk"
+            ;;
+        kernel-protected)
+            kernel_drives DMA
+            measure "$1" $2 with_fio "$disk"
+            ;;
+        ublk)
+            outboard_drives
+            start_server
+            measure "$1" $2 with_fio /dev/ublkb0
+            stop_server
+            ;;
+        supervised)
+            outboard_drives
+            start_supervisor
+            measure "$1" $2 with_fio /dev/ublkb0
+            stop_supervisor
+            ;;
+        direct)
+            outboard_drives
+            measure "$1" $2 with_bench "$controller"
+            ;;
+        *) die "no path $2" ;;
+    esac
 }
 
 # --- the file system ---
@@ -228,18 +258,17 @@ kernel_drives identity
     echo "fio=$(fio --version), $engine"
 } >"$out/guest.txt"
 
-measure_kernel 1
-echo "taking the controller over"
-outboard_drives
-start_server
 if [ -n "$tree" ]; then
+    echo "taking the controller over"
+    outboard_drives
+    start_server
     write_file_system
 fi
-measure_outboard 1
-round=2
+round=1
 while [ "$round" -le "$rounds" ]; do
-    measure_kernel "$round"
-    measure_outboard "$round"
+    for path in $paths; do
+        measure_path "$round" "$path"
+    done
     round=$((round + 1))
 done
 echo "giving the controller back to the in-kernel driver"

@@ -209,7 +209,17 @@ TEST(BlockBench, FindsABlockThatChangedBehindItsBack) {
     options.random = false;
     options.read_percent = 0;
     options.verify = true;
-    ASSERT_EQ(run_block_bench(loop, disk, options)->errors, 0U);
+    options.size = std::uint64_t{16} * 4096;
+    // On a busy machine one run may not get round.
+    const auto has_holes = [&disk, &options] {
+        for (std::size_t block = 0; block < options.size; block += 4096)
+            if (disk.content[block] == std::byte{} &&
+                disk.content[block + 1] == std::byte{})  // the generation
+                return true;
+        return false;
+    };
+    for (int run = 0; run == 0 || (run < 100 && has_holes()); ++run)
+        ASSERT_EQ(run_block_bench(loop, disk, options)->errors, 0U);
     options.read_percent = 100;
     ASSERT_EQ(run_block_bench(loop, disk, options)->errors, 0U);
     disk.content[5 * 4096 + 100] ^= std::byte{1};

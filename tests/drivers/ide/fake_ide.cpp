@@ -577,6 +577,8 @@ std::optional<std::vector<std::byte*>> FakeIde::walk_table(ChannelState& channel
     if (pairs.size() * 2 != bytes)
         violate(
             fmt::format("the PRD table describes {} bytes, the command moves {}", pairs.size() * 2, bytes));
+    if (pairs.size() * 2 < bytes)
+        return std::nullopt;
     return pairs;
 }
 
